@@ -82,12 +82,13 @@ public sealed record ModelConfig
         RefuseUnsupported(config, family);
         int hidden = config.Count("hidden_size", MostWidth);
         int queryHeads = config.Count("num_attention_heads", MostHeads);
-        int keyHeads = config.Count("num_key_value_heads", MostHeads, family.DefaultKeyHeads ?? queryHeads);
+        int keyHeads = config.Count("num_key_value_heads", MostHeads, config.IsNull("num_key_value_heads") ? queryHeads : family.DefaultKeyHeads ?? queryHeads);
         if (queryHeads % keyHeads != 0)
             throw config.Bad("num_key_value_heads", $"is {keyHeads}, which does not divide num_attention_heads, {queryHeads}");
-        if (!config.Has("head_dim") && family.DefaultHeadSize is null && hidden % queryHeads != 0)
+        int? defaultHeadSize = config.IsNull("head_dim") ? null : family.DefaultHeadSize;
+        if (!config.Has("head_dim") && defaultHeadSize is null && hidden % queryHeads != 0)
             throw config.Bad("num_attention_heads", $"does not divide hidden_size, {hidden}, and there is no head_dim");
-        int headSize = config.Count("head_dim", MostHeadSize, family.DefaultHeadSize ?? hidden / queryHeads);
+        int headSize = config.Count("head_dim", MostHeadSize, defaultHeadSize ?? hidden / queryHeads);
         if (headSize % 2 != 0)
             throw config.Bad("head_dim", $"must be even, not {headSize}");
         if (headSize > MostHeadSize)

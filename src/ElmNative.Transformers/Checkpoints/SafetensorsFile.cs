@@ -12,16 +12,20 @@ namespace ElmNative.Transformers.Checkpoints;
 public sealed unsafe class SafetensorsFile : IDisposable
 {
     private readonly SafetensorsHeader header;
+    private readonly FileStream stream;
     private readonly MemoryMappedFile map;
     private readonly MemoryMappedViewAccessor view;
     private readonly Dictionary<string, StoredTensor> tensors = [];
+    private readonly long dataStart;
     private byte* data;
 
-    private SafetensorsFile(string path, SafetensorsHeader header, MemoryMappedFile map, long dataStart)
+    private SafetensorsFile(string path, SafetensorsHeader header, FileStream stream, MemoryMappedFile map, long dataStart)
     {
         Path = path;
         this.header = header;
+        this.stream = stream;
         this.map = map;
+        this.dataStart = dataStart;
         view = map.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
         byte* start = null;
         view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
@@ -54,9 +58,10 @@ public sealed unsafe class SafetensorsFile : IDisposable
             throw new ElmException(Directory.Exists(path)
                 ? $"{path} is a folder: name a safetensors file"
                 : $"{path} does not exist: name a safetensors file");
+        FileStream? stream = null;
         try
         {
-            using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
+            stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
             long fileBytes = stream.Length;
             if (fileBytes < 8)
                 throw Sentences.Damaged(path, fileBytes == 0 ? "is empty" : $"has {fileBytes} bytes, too few for a safetensors header");
@@ -69,7 +74,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
             MemoryMappedFile map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             try
             {
-                return new SafetensorsFile(path, header, map, 8 + headerBytes);
+                return new SafetensorsFile(path, header, stream, map, 8 + headerBytes);
             }
             catch
             {
@@ -77,8 +82,11 @@ public sealed unsafe class SafetensorsFile : IDisposable
                 throw;
             }
         }
-        catch (Exception error) when (Sentences.IsFileError(error))
+        catch (Exception error)
         {
+            stream?.Dispose();
+            if (!Sentences.IsFileError(error))
+                throw;
             throw Sentences.Unreadable(path, error);
         }
     }
@@ -126,11 +134,25 @@ public sealed unsafe class SafetensorsFile : IDisposable
     /// <exception cref="ElmException">as <see cref="Get(string)"/>, or the elements are floats, or too many for an array</exception>
     public int[] ReadI32(string name) => Integers(Get(name));
 
-    /// <summary>The bytes [start, end) of the data section.</summary>
-    internal ReadOnlySpan<byte> Bytes(long start, int count)
+    /// <summary>
+    /// Copies bytes of the data section by reading the file, not the map: touching scattered places of a map would bring in far more than is asked for.
+    /// </summary>
+    /// <exception cref="ElmException">the file cannot be read any more, or has become shorter</exception>
+    internal void ReadData(long start, Span<byte> target)
     {
         ObjectDisposedException.ThrowIf(data is null, this);
-        return new ReadOnlySpan<byte>(data + start, count);
+        try
+        {
+            for (int done = 0; done < target.Length;)
+            {
+                int read = RandomAccess.Read(stream.SafeFileHandle, target[done..], dataStart + start + done);
+                done += read > 0 ? read : throw Sentences.Damaged(Path, "has become shorter since it was opened");
+            }
+        }
+        catch (Exception error) when (Sentences.IsFileError(error))
+        {
+            throw Sentences.Unreadable(Path, error);
+        }
     }
 
     /// <summary>Unmaps the file; the tensors' addresses are no longer valid. Safe to call twice.</summary>
@@ -142,6 +164,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
         view.SafeMemoryMappedViewHandle.ReleasePointer();
         view.Dispose();
         map.Dispose();
+        stream.Dispose();
     }
 
     private float[] Widen(StoredTensor tensor)
