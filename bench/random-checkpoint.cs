@@ -11,7 +11,8 @@ using ElmNative.Transformers.Checkpoints;
 
 if (args.Length is < 2 or > 5)
 {
-    Console.Error.WriteLine("usage: random-checkpoint SHAPE FOLDER [SHARDS] [BF16|F16|F32] [SEED]; SHAPE is qwen2.5-0.5b, llama-3.2-1b, prm-small or a config.json");
+    Console.Error.WriteLine("usage: random-checkpoint SHAPE FOLDER [SHARDS] [BF16|F16|F32] [SEED]; SHAPE is qwen2.5-0.5b, llama-3.2-1b, "
+        + "prm-small or a config.json");
     return 2;
 }
 try
@@ -24,7 +25,8 @@ try
             "llama-3.2-1b" => RandomCheckpoint.Llama32One,
             "prm-small" => RandomCheckpoint.SmallPrm,
             string path when File.Exists(path) => File.ReadAllText(path),
-            string other => throw new ElmException($"{other} is neither a known shape nor a file: use qwen2.5-0.5b, llama-3.2-1b, prm-small or a config.json"),
+            string other => throw new ElmException($"{other} is neither a known shape nor a file: use qwen2.5-0.5b, llama-3.2-1b, "
+                + "prm-small or a config.json"),
         },
         Shards = args.Length > 2 ? int.Parse(args[2]) : 1,
         Type = args.Length > 3 ? Enum.Parse<ElementType>(args[3]) : ElementType.BF16,
@@ -35,7 +37,8 @@ try
     checkpoint.Write(args[1]);
     long bytes = new DirectoryInfo(args[1]).EnumerateFiles("*.safetensors").Sum(file => file.Length);
     using Process self = Process.GetCurrentProcess();
-    Console.WriteLine($"wrote {bytes / 1e6:F0} MB in {time.Elapsed.TotalSeconds:F1} s, {bytes / 1e6 / time.Elapsed.TotalSeconds:F0} MB/s, at most {self.PeakWorkingSet64 / 1e6:F0} MB resident");
+    Console.WriteLine($"wrote {bytes / 1e6:F0} MB in {time.Elapsed.TotalSeconds:F1} s, {bytes / 1e6 / time.Elapsed.TotalSeconds:F0} "
+        + $"MB/s, at most {self.PeakWorkingSet64 / 1e6:F0} MB resident");
 
     time.Restart();
     using Checkpoint opened = Checkpoint.Open(args[1]);
@@ -51,7 +54,8 @@ try
         WeightCheck.RequireFinite(opened, tensor);
         parameters += tensor.Count;
     }
-    Console.WriteLine($"{parameters:N0} parameters; opened in {openMilliseconds:F0} ms; fingerprint {fingerprint[..12]} in {fingerprintMilliseconds:F0} ms; checked for NaN at {bytes / 1e9 / time.Elapsed.TotalSeconds:F1} GB/s");
+    Console.WriteLine($"{parameters:N0} parameters; opened in {openMilliseconds:F0} ms; fingerprint {fingerprint[..12]} in "
+        + $"{fingerprintMilliseconds:F0} ms; checked for NaN at {bytes / 1e9 / time.Elapsed.TotalSeconds:F1} GB/s");
     return 0;
 }
 catch (ElmException error)

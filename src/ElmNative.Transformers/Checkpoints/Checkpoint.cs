@@ -62,10 +62,12 @@ public sealed class Checkpoint : IDisposable
     {
         if (!fileOf.TryGetValue(name, out SafetensorsFile? file))
             throw new ElmException(
-                $"{(files.Length == 1 ? files[0].Path : Path.Combine(Folder, IndexFile))} has no tensor {Sentences.Quote(name)}, which the architecture of config.json needs: fetch the model again, or correct config.json");
+                $"{(files.Length == 1 ? files[0].Path : Path.Combine(Folder, IndexFile))} has no tensor {Sentences.Quote(name)}, which "
+                    + "the architecture of config.json needs: fetch the model again, or correct config.json");
         StoredTensor tensor = file.Get(name, shape);
         return tensor.Type != ElementType.I32 ? tensor
-            : throw new ElmException($"{file.Path}: the tensor {Sentences.Quote(name)} has elements of type I32, which weights may not have: convert it to F32, BF16 or F16");
+            : throw new ElmException($"{file.Path}: the tensor {Sentences.Quote(name)} has elements of type I32, which weights may not "
+                + "have: convert it to F32, BF16 or F16");
     }
 
     /// <summary>The file that holds a tensor.</summary>
@@ -73,8 +75,8 @@ public sealed class Checkpoint : IDisposable
     public string FileOf(string name) => fileOf[name].Path;
 
     /// <summary>
-    /// SHA-256, in hexadecimal, over config.json, every tensor's name, type and shape, and sampled blocks of the data (all of it where it is small):
-    /// tells models apart without reading gigabytes. The same weights in one file or in shards have the same fingerprint.
+    /// SHA-256, in hexadecimal, over config.json, every tensor's name, type and shape, and sampled blocks of the data (all of it where it
+    /// is small): tells models apart without reading gigabytes. The same weights in one file or in shards have the same fingerprint.
     /// </summary>
     public string Fingerprint => fingerprint.Value;
 
@@ -104,12 +106,14 @@ public sealed class Checkpoint : IDisposable
             {
                 string path = ShardPath(folder, indexPath, shard);
                 if (!File.Exists(path))
-                    throw new ElmException($"{path} does not exist, but {IndexFile} lists it as a shard of the weights: fetch the missing shard");
+                    throw new ElmException($"{path} does not exist, but {IndexFile} lists it as a shard of the weights: fetch the "
+                        + "missing shard");
                 files.Add(file = SafetensorsFile.Open(path));
                 shards.Add(shard, file);
             }
             if (!file.Has(tensor))
-                throw new ElmException($"{file.Path} has no tensor {Sentences.Quote(tensor)}, but {IndexFile} says that it is there: fetch the shard and the index again");
+                throw new ElmException($"{file.Path} has no tensor {Sentences.Quote(tensor)}, but {IndexFile} says that it is there: "
+                    + "fetch the shard and the index again");
             fileOf.Add(tensor, file);
         }
         return fileOf.Count > 0 ? fileOf : throw new ElmException($"{indexPath} has an empty weight_map: fetch the file again");
@@ -121,7 +125,8 @@ public sealed class Checkpoint : IDisposable
         bool plain = shard.EndsWith(".safetensors", StringComparison.Ordinal) && shard.Length <= 255
             && !shard.AsSpan().ContainsAny("/\\:") && !shard.Any(char.IsControl);
         return plain ? Path.Combine(folder, shard)
-            : throw new ElmException($"{indexPath}: weight_map names the shard {Sentences.Quote(shard)}, which is not the plain name of a safetensors file in the folder: correct the index");
+            : throw new ElmException($"{indexPath}: weight_map names the shard {Sentences.Quote(shard)}, which is not the plain name of "
+                + "a safetensors file in the folder: correct the index");
     }
 
     /// <summary>Weights that the decoder would ignore and so compute something else than the model: better to refuse them.</summary>
@@ -129,7 +134,8 @@ public sealed class Checkpoint : IDisposable
     {
         foreach (string name in fileOf.Keys)
             if (name.EndsWith("self_attn.o_proj.bias", StringComparison.Ordinal))
-                throw new ElmException($"{fileOf[name].Path} has the tensor {Sentences.Quote(name)}, and a bias on the attention's output projection is not supported: use another model");
+                throw new ElmException($"{fileOf[name].Path} has the tensor {Sentences.Quote(name)}, and a bias on the attention's "
+                    + "output projection is not supported: use another model");
     }
 
     private static string NoWeights(string folder) =>

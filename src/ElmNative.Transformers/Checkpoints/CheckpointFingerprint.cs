@@ -6,8 +6,8 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// The digest that tells models apart. A tensor up to 256 KiB is read whole; of a larger one 8 evenly spaced blocks of 4 KiB, its first and its
-/// last bytes among them, so that a model of 15 GB costs some megabytes.
+/// The digest that tells models apart. A tensor up to 256 KiB is read whole; of a larger one 8 evenly spaced blocks of 4 KiB, its first and
+/// its last bytes among them, so that a model of 15 GB costs some megabytes.
 /// </summary>
 internal static class CheckpointFingerprint
 {

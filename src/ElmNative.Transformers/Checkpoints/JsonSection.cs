@@ -3,7 +3,9 @@ using ElmNative.Compute;
 
 namespace ElmNative.Transformers.Checkpoints;
 
-/// <summary>An object of a JSON file, read with checks. Every error names the file and the key. A key set to null counts as absent.</summary>
+/// <summary>
+/// An object of a JSON file, read with checks. Every error names the file and the key. A key set to null counts as absent.
+/// </summary>
 internal readonly struct JsonSection
 {
     private readonly string path;
@@ -28,7 +30,8 @@ internal readonly struct JsonSection
         {
             using FileStream stream = new(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0);
             if (stream.Length > maxBytes)
-                throw new ElmException($"{path} has {stream.Length} bytes, more than the {maxBytes} that such a file may have: check that it is the right file");
+                throw new ElmException($"{path} has {stream.Length} bytes, more than the {maxBytes} that such a file may have: check "
+                    + "that it is the right file");
             text = new byte[stream.Length];
             stream.ReadExactly(text);
         }
@@ -162,7 +165,8 @@ internal readonly struct JsonSection
     }
 
     /// <summary>The error that a key of this object is wrong; <paramref name="what"/> reads on from the key's name.</summary>
-    public ElmException Bad(string key, string what) => new($"{path}: {prefix}{key} {what}{(Find(key) is JsonElement value ? $" (it is {Shown(value)})" : "")}");
+    public ElmException Bad(string key, string what) =>
+        new($"{path}: {prefix}{key} {what}{(Find(key) is JsonElement value ? $" (it is {Shown(value)})" : "")}");
 
     private int Id(string key, JsonElement value, int limit) => Whole(value) is int id && id >= 0 && id < limit
         ? id
@@ -175,7 +179,7 @@ internal readonly struct JsonSection
         : null;
 
     private JsonElement? Find(string key) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+        element.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
     private string Text(string key, JsonElement value)
     {

@@ -3,12 +3,15 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// What config.json (and generation_config.json) say of a decoder, with Hugging Face's defaults filled in. <c>torch_dtype</c> (or <c>dtype</c>) is
-/// not read: every stored tensor says its own type.
+/// What config.json (and generation_config.json) say of a decoder, with Hugging Face's defaults filled in. <c>torch_dtype</c> (or
+/// <c>dtype</c>) is not read: every stored tensor says its own type.
 /// </summary>
 public sealed record ModelConfig
 {
-    /// <summary>First entry of <c>architectures</c>: Qwen2ForCausalLM, Qwen2ForProcessRewardModel, Qwen3ForCausalLM, LlamaForCausalLM or MistralForCausalLM.</summary>
+    /// <summary>
+    /// First entry of <c>architectures</c>: Qwen2ForCausalLM, Qwen2ForProcessRewardModel, Qwen3ForCausalLM, LlamaForCausalLM or
+    /// MistralForCausalLM.
+    /// </summary>
     public required string Architecture { get; init; }
     /// <summary>qwen2, qwen3, llama or mistral.</summary>
     public required string ModelType { get; init; }
@@ -36,7 +39,10 @@ public sealed record ModelConfig
     public required bool AttentionBias { get; init; }
     /// <summary>Each head's q and k are RMS-normalised (Qwen3).</summary>
     public bool QueryKeyNorm { get; init; }
-    /// <summary>Angle by which pair j turns per position: base^(-2j/headSize) with the config's scaling applied. headSize/2 values, in double precision.</summary>
+    /// <summary>
+    /// Angle by which pair j turns per position: base^(-2j/headSize) with the config's scaling applied. headSize/2 values, in double
+    /// precision.
+    /// </summary>
     public required double[] RotaryFrequencies { get; init; }
     /// <summary>Factor on rotary cosines and sines (yarn's attention factor); 1 for the other kinds.</summary>
     public double RotaryScale { get; init; } = 1;
@@ -63,7 +69,8 @@ public sealed record ModelConfig
     ];
 
     /// <summary>Reads config.json, and generation_config.json where there is one.</summary>
-    /// <exception cref="ElmException">missing or malformed file, unknown architecture, a value out of range or a feature that is not supported: names the file and the key</exception>
+    /// <exception cref="ElmException">missing or malformed file, unknown architecture, a value out of range or a feature that is not
+    /// supported: names the file and the key</exception>
     public static ModelConfig Load(string folder)
     {
         if (!Directory.Exists(folder))
@@ -82,7 +89,8 @@ public sealed record ModelConfig
         RefuseUnsupported(config, family);
         int hidden = config.Count("hidden_size", MostWidth);
         int queryHeads = config.Count("num_attention_heads", MostHeads);
-        int keyHeads = config.Count("num_key_value_heads", MostHeads, config.IsNull("num_key_value_heads") ? queryHeads : family.DefaultKeyHeads ?? queryHeads);
+        int defaultKeyHeads = config.IsNull("num_key_value_heads") ? queryHeads : family.DefaultKeyHeads ?? queryHeads;
+        int keyHeads = config.Count("num_key_value_heads", MostHeads, defaultKeyHeads);
         if (queryHeads % keyHeads != 0)
             throw config.Bad("num_key_value_heads", $"is {keyHeads}, which does not divide num_attention_heads, {queryHeads}");
         int? defaultHeadSize = config.IsNull("head_dim") ? null : family.DefaultHeadSize;
@@ -92,7 +100,8 @@ public sealed record ModelConfig
         if (headSize % 2 != 0)
             throw config.Bad("head_dim", $"must be even, not {headSize}");
         if (headSize > MostHeadSize)
-            throw config.Bad("num_attention_heads", $"makes heads of {headSize} elements, and {MostHeadSize} is the most that is supported");
+            throw config.Bad("num_attention_heads", $"makes heads of {headSize} elements, and {MostHeadSize} is the most that is "
+                + "supported");
         int layers = config.Count("num_hidden_layers", MostLayers);
         int positions = config.Count("max_position_embeddings", MostPositions, family.DefaultPositions);
         RefuseSlidingWindow(config, family, layers, positions);
@@ -124,11 +133,13 @@ public sealed record ModelConfig
     {
         string supported = string.Join(", ", Families.Select(family => family.Architecture));
         string? modelType = config.Text("model_type");
-        string? architecture = config.FirstText("architectures") ?? Families.FirstOrDefault(family => family.ModelType == modelType)?.Architecture;
+        string? architecture = config.FirstText("architectures")
+            ?? Families.FirstOrDefault(family => family.ModelType == modelType)?.Architecture;
         if (architecture is null)
             throw config.Bad("architectures", $"names no architecture: it must be one of {supported}");
         Family found = Families.FirstOrDefault(family => family.Architecture == architecture)
-            ?? throw config.Bad("architectures", $"names {Sentences.Quote(architecture)}, which is not supported: use a model of one of {supported}");
+            ?? throw config.Bad("architectures", $"names {Sentences.Quote(architecture)}, which is not supported: use a model of one of "
+                + $"{supported}");
         if (modelType is not null && modelType != found.ModelType)
             throw config.Bad("model_type", $"does not fit the architecture {found.Architecture}, which is {found.ModelType}");
         return found;
@@ -141,7 +152,8 @@ public sealed record ModelConfig
         if (family.ModelType == "llama" && config.Flag("mlp_bias", false))
             throw config.Bad("mlp_bias", "is not supported: use a model whose feed-forward layers have no bias");
         if (config.Has("quantization_config"))
-            throw config.Bad("quantization_config", "asks for quantised weights, which are not supported: use the model's BF16, F16 or F32 weights");
+            throw config.Bad("quantization_config", "asks for quantised weights, which are not supported: use the model's BF16, F16 or "
+                + "F32 weights");
     }
 
     /// <summary>A window over the keys is not supported; one that no sequence can outgrow does not matter.</summary>
@@ -151,13 +163,19 @@ public sealed record ModelConfig
         {
             "mistral" => true,
             "qwen2" or "qwen3" => config.Flag("use_sliding_window", false)
-                && (config.Has("layer_types") ? config.Lists("layer_types", "sliding_attention") : config.Count("max_window_layers", MostLayers, 28) < layers),
+                && (config.Has("layer_types") ? config.Lists("layer_types", "sliding_attention")
+                    : config.Count("max_window_layers", MostLayers, 28) < layers),
             _ => false,
         };
         // Hugging Face's default is 4096 where the key is absent; where it is null there is no window.
-        if (used && !config.IsNull("sliding_window") && config.Count("sliding_window", int.MaxValue, 4096) is int window && window < positions)
-            throw config.Bad("sliding_window", $"of {window} is smaller than max_position_embeddings, {positions}, and attention over a sliding window is not supported: use a model without one");
+        if (!used || config.IsNull("sliding_window"))
+            return;
+        int window = config.Count("sliding_window", int.MaxValue, 4096);
+        if (window < positions)
+            throw config.Bad("sliding_window", $"of {window} is smaller than max_position_embeddings, {positions}, and attention over a "
+                + "sliding window is not supported: use a model without one");
     }
 
-    private sealed record Family(string Architecture, string ModelType, int? DefaultKeyHeads, int DefaultPositions, int? DefaultHeadSize = null);
+    private sealed record Family(
+        string Architecture, string ModelType, int? DefaultKeyHeads, int DefaultPositions, int? DefaultHeadSize = null);
 }

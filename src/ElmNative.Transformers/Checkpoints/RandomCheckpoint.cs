@@ -7,9 +7,9 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// Writes a model folder with random weights in the exact names and shapes that its config.json asks for, for tests and benchmarks: no model needs
-/// to be fetched to measure one of its size. Norms are 1, everything else is close to normal. The same settings give the same bytes. Data is
-/// streamed to the disk in small blocks.
+/// Writes a model folder with random weights in the exact names and shapes that its config.json asks for, for tests and benchmarks: no
+/// model needs to be fetched to measure one of its size. Norms are 1, everything else is close to normal. The same settings give the same
+/// bytes. Data is streamed to the disk in small blocks.
 /// </summary>
 public sealed record RandomCheckpoint
 {
@@ -28,14 +28,17 @@ public sealed record RandomCheckpoint
     /// <summary>Standard deviation of matrices and biases.</summary>
     public float Deviation { get; init; } = 0.02f;
 
-    /// <summary>Also write a tokenizer of single bytes with ChatML's special tokens, so that the folder can generate. It needs a vocabulary of 259.</summary>
+    /// <summary>
+    /// Also write a tokenizer of single bytes with ChatML's special tokens, so that the folder can generate. It needs a vocabulary of 259.
+    /// </summary>
     public bool ByteTokenizer { get; init; }
 
     /// <summary>config.json in the shape of Qwen2.5-0.5B-Instruct: 494,032,768 parameters.</summary>
     public const string Qwen25Half = """
         {
           "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
-          "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936, "max_position_embeddings": 32768,
+          "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936,
+          "max_position_embeddings": 32768,
           "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "eos_token_id": 151645,
           "use_sliding_window": false, "sliding_window": 32768, "max_window_layers": 21
         }
@@ -44,18 +47,21 @@ public sealed record RandomCheckpoint
     /// <summary>config.json in the shape of Llama-3.2-1B-Instruct: 1,235,814,400 parameters.</summary>
     public const string Llama32One = """
         {
-          "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 8192,
+          "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": 2048,
+          "intermediate_size": 8192,
           "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
-          "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16",
-          "attention_bias": false, "mlp_bias": false, "eos_token_id": [128001, 128008, 128009],
-          "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+          "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": true,
+          "torch_dtype": "bfloat16", "attention_bias": false, "mlp_bias": false, "eos_token_id": [128001, 128008, 128009],
+          "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                           "original_max_position_embeddings": 8192}
         }
         """;
 
     /// <summary>config.json of Qwen2.5-Math-PRM-7B, with narrower and fewer layers and a smaller vocabulary.</summary>
     public const string SmallPrm = """
         {
-          "architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 224, "intermediate_size": 1184,
+          "architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 224,
+          "intermediate_size": 1184,
           "num_hidden_layers": 4, "num_attention_heads": 7, "num_key_value_heads": 1, "vocab_size": 2048, "max_position_embeddings": 4096,
           "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "eos_token_id": 258,
           "use_sliding_window": false, "sliding_window": null, "max_window_layers": 28, "num_labels": 2
@@ -92,14 +98,17 @@ public sealed record RandomCheckpoint
         }
         tensors.Add(("model.norm.weight", [hidden]));
         if (config.Architecture == "Qwen2ForProcessRewardModel")
-            tensors.AddRange([("score.0.weight", [hidden, hidden]), ("score.0.bias", [hidden]), ("score.2.weight", [2, hidden]), ("score.2.bias", [2])]);
+            tensors.AddRange(
+                [("score.0.weight", [hidden, hidden]), ("score.0.bias", [hidden]), ("score.2.weight", [2, hidden]), ("score.2.bias", [2])]);
         else if (!config.TiedHead)
             tensors.Add(("lm_head.weight", [config.VocabularySize, hidden]));
         return tensors;
     }
 
-    /// <summary>Writes the folder, creating it where it is missing and replacing files of the same names.</summary>
-    /// <exception cref="ElmException">the config is refused, or the folder cannot be written</exception>
+    /// <summary>Writes the folder, creating it where it is missing.</summary>
+    /// <exception cref="ElmException">
+    /// the config is refused, the folder holds weights already, or it cannot be written; then no part of the model is left behind
+    /// </exception>
     public void Write(string folder)
     {
         if (Type == ElementType.I32)
@@ -112,15 +121,29 @@ public sealed record RandomCheckpoint
         try
         {
             Directory.CreateDirectory(folder);
+            if (Directory.EnumerateFiles(folder, "*.safetensors*").Any())
+                throw new ElmException($"{folder} holds weights already: name an empty folder for the random ones");
         }
         catch (Exception error) when (Sentences.IsFileError(error))
         {
-            throw new ElmException($"the folder {folder} cannot be made ({error.Message.TrimEnd('.')}): check its name and that you may write there", error);
+            throw new ElmException($"the folder {folder} cannot be made ({error.Message.TrimEnd('.')}): check its name and that you may "
+                + "write there", error);
         }
-        SafetensorsWriter.WriteText(Path.Combine(folder, "config.json"), text);
-        if (ByteTokenizer)
-            RandomCheckpointTokenizer.Write(folder, config.VocabularySize);
-        WriteWeights(folder, tensors);
+        try
+        {
+            if (ByteTokenizer)
+                RandomCheckpointTokenizer.Write(folder, config.VocabularySize);
+            WriteWeights(folder, tensors);
+            SafetensorsWriter.WriteText(Path.Combine(folder, "config.json"), text);
+        }
+        catch (ElmException)
+        {
+            foreach (string file in Directory.EnumerateFiles(folder, "*.safetensors*"))
+                File.Delete(file);
+            if (ByteTokenizer)
+                RandomCheckpointTokenizer.Delete(folder);
+            throw;
+        }
     }
 
     private void WriteWeights(string folder, TensorToWrite[] tensors)
@@ -136,8 +159,9 @@ public sealed record RandomCheckpoint
         int shard = 0;
         for (int i = 0; i < tensors.Length; i++)
         {
-            // On to the next shard once this one has its part of the bytes, or when the tensors left are just enough to give each shard one.
-            if (shards[shard].Count > 0 && shard + 1 < Shards && (before >= total / Shards * (shard + 1) || tensors.Length - i < Shards - shard))
+            // On to the next shard once this one has its part of the bytes, or when the tensors left just suffice to give each shard one.
+            bool full = before >= total / Shards * (shard + 1) || tensors.Length - i < Shards - shard;
+            if (full && shards[shard].Count > 0 && shard + 1 < Shards)
                 shard++;
             shards[shard].Add(tensors[i]);
             before += tensors[i].Bytes;
@@ -173,7 +197,8 @@ public sealed record RandomCheckpoint
         bool norm = name.EndsWith("norm.weight", StringComparison.Ordinal);
         ulong state = Mix(Seed + 0x9E37_79B9_7F4A_7C15 * (ulong)(index + 1));
         ElementType type = Type;
-        return new TensorToWrite(name, type, shape, stream => WriteValues(stream, shape.Aggregate(1L, (a, b) => a * b), type, norm ? null : state, Deviation));
+        long count = shape.Aggregate(1L, (a, b) => a * b);
+        return new TensorToWrite(name, type, shape, stream => WriteValues(stream, count, type, norm ? null : state, Deviation));
     }
 
     /// <summary>Normal values from a state, or ones without it.</summary>
@@ -202,7 +227,8 @@ public sealed record RandomCheckpoint
     }
 
     /// <summary>
-    /// The sum of eight uniform 16-bit numbers, centred and scaled: close to normal (no value beyond 4.9 deviations), quick, and the same on every machine.
+    /// The sum of eight uniform 16-bit numbers, centred and scaled: close to normal (no value beyond 4.9 deviations), quick, and the same
+    /// on every machine.
     /// </summary>
     private static void Fill(Span<float> values, ref ulong counter, float deviation)
     {

@@ -6,7 +6,8 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// The tokenizer of a random checkpoint: byte-level BPE without merges, so that every byte is a token, and three special tokens behind them.
+/// The tokenizer of a random checkpoint: byte-level BPE without merges, so that every byte is a token, and three special tokens behind
+/// them.
 /// </summary>
 internal static class RandomCheckpointTokenizer
 {
@@ -21,7 +22,8 @@ internal static class RandomCheckpointTokenizer
     public static void Write(string folder, int vocabularySize)
     {
         if (vocabularySize < 256 + Special.Length)
-            throw new ElmException($"a byte tokenizer needs a vocabulary of {256 + Special.Length}, but vocab_size is {vocabularySize}: make it larger");
+            throw new ElmException($"a byte tokenizer needs a vocabulary of {256 + Special.Length}, but vocab_size is {vocabularySize}: "
+                + "make it larger");
         WriteJson(Path.Combine(folder, "tokenizer.json"), WriteTokenizer);
         WriteJson(Path.Combine(folder, "tokenizer_config.json"), json =>
         {
@@ -31,6 +33,13 @@ internal static class RandomCheckpointTokenizer
             json.WriteString("pad_token", "<|im_end|>");
             json.WriteString("chat_template", Template);
         });
+    }
+
+    /// <summary>Removes what <see cref="Write"/> wrote.</summary>
+    public static void Delete(string folder)
+    {
+        File.Delete(Path.Combine(folder, "tokenizer.json"));
+        File.Delete(Path.Combine(folder, "tokenizer_config.json"));
     }
 
     private static void WriteTokenizer(Utf8JsonWriter json)
@@ -90,7 +99,8 @@ internal static class RandomCheckpointTokenizer
     private static void WriteJson(string path, Action<Utf8JsonWriter> write)
     {
         ArrayBufferWriter<byte> buffer = new();
-        using (Utf8JsonWriter json = new(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, NewLine = "\n" }))
+        JsonWriterOptions options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, Indented = true, NewLine = "\n" };
+        using (Utf8JsonWriter json = new(buffer, options))
         {
             json.WriteStartObject();
             write(json);

@@ -3,8 +3,8 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// The rotary embedding's frequencies from a config: the base, and the scaling that <c>rope_scaling</c> (or <c>rope_parameters</c>, its newer name,
-/// which holds the base too) asks for. Formulas as in Hugging Face's modeling_rope_utils, in double precision.
+/// The rotary embedding's frequencies from a config: the base, and the scaling that <c>rope_scaling</c> (or <c>rope_parameters</c>, its
+/// newer name, which holds the base too) asks for. Formulas as in Hugging Face's modeling_rope_utils, in double precision.
 /// </summary>
 internal static class RotaryScaling
 {
@@ -16,9 +16,11 @@ internal static class RotaryScaling
     {
         JsonSection? scaling = config.Section("rope_scaling") is { } old && old.Any() ? old : config.Section("rope_parameters");
         if (scaling is { } table && table.IsTableOfObjects())
-            throw config.Bad(config.Has("rope_parameters") ? "rope_parameters" : "rope_scaling", "differs between kinds of layers, which is not supported");
+            throw config.Bad(config.Has("rope_parameters") ? "rope_parameters" : "rope_scaling", "differs between kinds of layers, which "
+                + "is not supported");
         // Below 1 + 1e-3 the logarithm of the base, which yarn divides by, is too close to 0.
-        double @base = scaling is { } own && own.Has("rope_theta") ? own.Number("rope_theta", 1.001, 1e15) : config.Number("rope_theta", 1.001, 1e15, DefaultBase);
+        JsonSection holder = scaling is { } own && own.Has("rope_theta") ? own : config;
+        double @base = holder.Number("rope_theta", 1.001, 1e15, DefaultBase);
         if (config.Number("partial_rotary_factor", 0, 1, 1) != 1 || scaling?.Number("partial_rotary_factor", 0, 1, 1) is < 1)
             throw config.Bad("partial_rotary_factor", "must be 1: rotating a part of each head is not supported");
 

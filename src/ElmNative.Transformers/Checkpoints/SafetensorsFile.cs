@@ -6,8 +6,8 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// A safetensors file, memory-mapped. Opening reads and checks the header; data is read from the disk when it is touched.
-/// The tensors' addresses are valid until <see cref="Dispose"/>. Numbers are little-endian, in the file and on every machine that is supported.
+/// A safetensors file, memory-mapped. Opening reads and checks the header; data is read from the disk when it is touched. The tensors'
+/// addresses are valid until <see cref="Dispose"/>. Numbers are little-endian, in the file and on every machine that is supported.
 /// </summary>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
@@ -32,7 +32,10 @@ public sealed unsafe class SafetensorsFile : IDisposable
         data = start + view.PointerOffset + dataStart;
         foreach (SafetensorsEntry entry in header.Entries.Values)
             if (SafetensorsTypes.ElementType(entry.Type) is ElementType type)
-                tensors.Add(entry.Name, new StoredTensor(entry.Name, type, entry.Shape, (nint)(data + entry.Start), entry.End - entry.Start));
+            {
+                nint address = (nint)(data + entry.Start);
+                tensors.Add(entry.Name, new StoredTensor(entry.Name, type, entry.Shape, address, entry.End - entry.Start));
+            }
     }
 
     /// <summary>The file, as it was given to <see cref="Open"/>.</summary>
@@ -71,7 +74,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
             byte[] json = GC.AllocateUninitializedArray<byte>(headerBytes);
             stream.ReadExactly(json);
             SafetensorsHeader header = SafetensorsHeader.Parse(json, fileBytes - 8 - headerBytes, path);
-            MemoryMappedFile map = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
+            MemoryMappedFile map = MemoryMappedFile.CreateFromFile(
+                stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: true);
             try
             {
                 return new SafetensorsFile(path, header, stream, map, 8 + headerBytes);
@@ -95,7 +99,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public bool Has(string name) => header.Entries.ContainsKey(name);
 
     /// <summary>A tensor of an expected shape; -1 in the shape stands for any size of that dimension.</summary>
-    /// <exception cref="ElmException">missing, of another shape, or of a type that the project does not compute with: names file and tensor</exception>
+    /// <exception cref="ElmException">missing, of another shape, or of a type that the project does not compute with: names file and
+    /// tensor</exception>
     public StoredTensor Get(string name, params ReadOnlySpan<long> shape)
     {
         StoredTensor tensor = Get(name);
@@ -103,7 +108,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
         for (int i = 0; same && i < shape.Length; i++)
             same = shape[i] < 0 || shape[i] == tensor.Shape[i];
         return same ? tensor : throw new ElmException(
-            $"{Path}: the tensor {Sentences.Quote(name)} has the shape {Sentences.Shape([.. tensor.Shape])}, but {Sentences.Shape(shape)} is needed: the file belongs to another model or setting");
+            $"{Path}: the tensor {Sentences.Quote(name)} has the shape {Sentences.Shape([.. tensor.Shape])}, but "
+                + $"{Sentences.Shape(shape)} is needed: the file belongs to another model or setting");
     }
 
     /// <summary>A tensor of any shape.</summary>
@@ -114,12 +120,14 @@ public sealed unsafe class SafetensorsFile : IDisposable
         if (tensors.TryGetValue(name, out StoredTensor? tensor))
             return tensor;
         throw header.Entries.TryGetValue(name, out SafetensorsEntry? entry)
-            ? new ElmException($"{Path}: the tensor {Sentences.Quote(name)} has elements of type {entry.Type}, which is not supported: convert it to F32, BF16 or F16")
+            ? new ElmException($"{Path}: the tensor {Sentences.Quote(name)} has elements of type {entry.Type}, which is not supported: "
+                + "convert it to F32, BF16 or F16")
             : new ElmException($"{Path} has no tensor {Sentences.Quote(name)}: the file belongs to another model, or is incomplete");
     }
 
     /// <summary>A float tensor of an expected shape (-1: any size) as float32, row-major. BF16 and F16 widen exactly.</summary>
-    /// <exception cref="ElmException">as <see cref="Get(string, ReadOnlySpan{long})"/>, or the elements are integers, or too many for an array</exception>
+    /// <exception cref="ElmException">as <see cref="Get(string, ReadOnlySpan{long})"/>, or the elements are integers, or too many for an
+    /// array</exception>
     public float[] ReadF32(string name, params ReadOnlySpan<long> shape) => Widen(Get(name, shape));
 
     /// <summary>A float tensor of any shape as float32, row-major. BF16 and F16 widen exactly.</summary>
@@ -127,7 +135,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public float[] ReadF32(string name) => Widen(Get(name));
 
     /// <summary>An I32 tensor of an expected shape (-1: any size), row-major.</summary>
-    /// <exception cref="ElmException">as <see cref="Get(string, ReadOnlySpan{long})"/>, or the elements are floats, or too many for an array</exception>
+    /// <exception cref="ElmException">as <see cref="Get(string, ReadOnlySpan{long})"/>, or the elements are floats, or too many for an
+    /// array</exception>
     public int[] ReadI32(string name, params ReadOnlySpan<long> shape) => Integers(Get(name, shape));
 
     /// <summary>An I32 tensor of any shape, row-major.</summary>
@@ -135,7 +144,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     public int[] ReadI32(string name) => Integers(Get(name));
 
     /// <summary>
-    /// Copies bytes of the data section by reading the file, not the map: touching scattered places of a map would bring in far more than is asked for.
+    /// Copies bytes of the data section by reading the file, not the map: touching scattered places of a map would bring in far more than
+    /// is asked for.
     /// </summary>
     /// <exception cref="ElmException">the file cannot be read any more, or has become shorter</exception>
     internal void ReadData(long start, Span<byte> target)
@@ -170,7 +180,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private float[] Widen(StoredTensor tensor)
     {
         if (tensor.Type == ElementType.I32)
-            throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} holds integers (I32), but floats are needed: the file belongs to another model or setting");
+            throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} holds integers (I32), but floats are needed: the "
+                + "file belongs to another model or setting");
         int count = CountFor(tensor);
         float[] values = GC.AllocateUninitializedArray<float>(count);
         void* source = (void*)tensor.Address;
@@ -202,7 +213,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     private int[] Integers(StoredTensor tensor)
     {
         if (tensor.Type != ElementType.I32)
-            throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} holds floats ({tensor.Type}), but integers (I32) are needed: the file belongs to another model or setting");
+            throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} holds floats ({tensor.Type}), but integers (I32) "
+                + "are needed: the file belongs to another model or setting");
         int[] values = GC.AllocateUninitializedArray<int>(CountFor(tensor));
         Span<byte> target = MemoryMarshal.AsBytes(values.AsSpan());
         new ReadOnlySpan<byte>((void*)tensor.Address, target.Length).CopyTo(target);
@@ -211,5 +223,6 @@ public sealed unsafe class SafetensorsFile : IDisposable
 
     private int CountFor(StoredTensor tensor) => tensor.Count <= int.MaxValue / 4
         ? (int)tensor.Count
-        : throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} has {tensor.Count} elements, too many to copy into an array");
+        : throw new ElmException($"{Path}: the tensor {Sentences.Quote(tensor.Name)} has {tensor.Count} elements, too many to copy into "
+            + "an array");
 }

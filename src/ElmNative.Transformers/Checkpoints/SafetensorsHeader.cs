@@ -8,8 +8,8 @@ namespace ElmNative.Transformers.Checkpoints;
 internal sealed record SafetensorsEntry(string Name, string Type, long[] Shape, long Start, long End);
 
 /// <summary>
-/// The header of a safetensors file: a little-endian 64-bit length, then so many bytes of JSON, then the data section.
-/// Checked strictly, as the format asks: the tensors cover the data section without overlap and without a hole.
+/// The header of a safetensors file: a little-endian 64-bit length, then so many bytes of JSON, then the data section. Checked strictly, as
+/// the format asks: the tensors cover the data section without overlap and without a hole.
 /// </summary>
 internal sealed class SafetensorsHeader
 {
@@ -175,7 +175,8 @@ internal sealed class SafetensorsHeader
                 throw Bad(name, $"has the shape {Sentences.Shape(shape)}, larger than any file");
         }
         if (size % 8 != 0 || size / 8 != bytes)
-            throw Bad(name, $"has the shape {Sentences.Shape(shape)} of {type}, which takes {size / 8} bytes, but its data_offsets span {bytes}");
+            throw Bad(name, $"has the shape {Sentences.Shape(shape)} of {type}, which takes {size / 8} bytes, but its data_offsets span "
+                + $"{bytes}");
     }
 
     private void CheckCover(long dataBytes)
@@ -191,7 +192,8 @@ internal sealed class SafetensorsHeader
             if (entry.Start < covered)
                 throw Bad(entry.Name, $"overlaps the tensor {Sentences.Quote(before)}");
             if (entry.Start > covered)
-                throw Bad(entry.Name, $"starts at byte {entry.Start} of the data section, after a hole of {entry.Start - covered} bytes that no tensor covers");
+                throw Bad(entry.Name, $"starts at byte {entry.Start} of the data section, after a hole of {entry.Start - covered} bytes "
+                    + "that no tensor covers");
             covered = entry.End;
             before = entry.Name;
         }
@@ -199,5 +201,6 @@ internal sealed class SafetensorsHeader
             throw Sentences.Damaged(path, $"has {dataBytes - covered} bytes after its last tensor that no tensor covers");
     }
 
-    private ElmException Bad(string name, string what) => Sentences.Damaged(path, $"is not a valid safetensors file, as the tensor {Sentences.Quote(name)} {what}");
+    private ElmException Bad(string name, string what) => Sentences.Damaged(path, $"is not a valid safetensors file, as the tensor "
+        + $"{Sentences.Quote(name)} {what}");
 }

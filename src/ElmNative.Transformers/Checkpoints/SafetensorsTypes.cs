@@ -2,7 +2,9 @@ using ElmNative.Compute;
 
 namespace ElmNative.Transformers.Checkpoints;
 
-/// <summary>The dtype names of the safetensors format. All are known, so that every header can be checked; few can be computed with.</summary>
+/// <summary>
+/// The dtype names of the safetensors format. All are known, so that every header can be checked; few can be computed with.
+/// </summary>
 internal static class SafetensorsTypes
 {
     /// <summary>Bits of one element (some types are narrower than a byte), or 0 for a name that the format does not have.</summary>

@@ -81,16 +81,20 @@ public sealed class TensorToWrite
 }
 
 /// <summary>
-/// Writes safetensors files. The bytes depend on the arguments only: tensors in the order given, metadata sorted by key, the header padded with
-/// spaces to a multiple of 8. A file appears whole or not at all: it is written beside its place under a temporary name, flushed to the disk, and renamed.
+/// Writes safetensors files. The bytes depend on the arguments only: tensors in the order given, metadata sorted by key, the header padded
+/// with spaces to a multiple of 8. A file appears whole or not at all: it is written beside its place under a temporary name, flushed to
+/// the disk, and renamed.
 /// </summary>
 public static class SafetensorsWriter
 {
-    /// <summary>Ending of the temporary name. A process killed while it wrote leaves such a file; the next write to the same path replaces it.</summary>
+    /// <summary>
+    /// Ending of the temporary name. A process killed while it wrote leaves such a file; the next write to the same path replaces it.
+    /// </summary>
     public const string TemporaryEnding = ".partial";
 
     /// <summary>Writes a file, or replaces it.</summary>
-    /// <exception cref="ElmException">the folder is missing or unwritable, or the disk is full; nothing new is left behind, and an earlier file stays</exception>
+    /// <exception cref="ElmException">the folder is missing or unwritable, or the disk is full; nothing new is left behind, and an earlier
+    /// file stays</exception>
     /// <exception cref="ArgumentException">two tensors have one name, or a tensor wrote more or fewer bytes than its shape says</exception>
     public static void Write(string path, IReadOnlyList<TensorToWrite> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
@@ -107,14 +111,16 @@ public static class SafetensorsWriter
                 tensor.Write(stream);
                 written += tensor.Bytes;
                 if (stream.Position != written)
-                    throw new ArgumentException($"the tensor {tensor.Name} wrote {stream.Position - written + tensor.Bytes} bytes instead of {tensor.Bytes}", nameof(tensors));
+                    throw new ArgumentException($"the tensor {tensor.Name} wrote {stream.Position - written + tensor.Bytes} bytes "
+                        + $"instead of {tensor.Bytes}", nameof(tensors));
             }
         });
     }
 
     /// <summary>Writes a file of another kind (a config, an index) with the same promise: whole or not at all.</summary>
     /// <exception cref="ElmException">as <see cref="Write"/></exception>
-    internal static void WriteText(string path, ReadOnlyMemory<byte> text) => WriteWhole(path, text.Length, stream => stream.Write(text.Span));
+    internal static void WriteText(string path, ReadOnlyMemory<byte> text) =>
+        WriteWhole(path, text.Length, stream => stream.Write(text.Span));
 
     private static void WriteWhole(string path, long bytes, Action<Stream> write)
     {
@@ -123,7 +129,10 @@ public static class SafetensorsWriter
         try
         {
             // Asking for the space first tells of a full disk before anything is written.
-            FileStreamOptions options = new() { Mode = FileMode.Create, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 1 << 16, PreallocationSize = bytes };
+            FileStreamOptions options = new()
+            {
+                Mode = FileMode.Create, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 1 << 16, PreallocationSize = bytes,
+            };
             using (FileStream stream = new(temporary, options))
             {
                 created = true;
@@ -135,7 +144,8 @@ public static class SafetensorsWriter
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new ElmException($"{path} cannot be written ({error.Message.TrimEnd('.')}): check that its folder exists, that you may write there, and that the disk has {bytes} bytes free", error);
+            throw new ElmException($"{path} cannot be written ({error.Message.TrimEnd('.')}): check that its folder exists, that you may "
+                + $"write there, and that the disk has {bytes} bytes free", error);
         }
         finally
         {

@@ -27,7 +27,8 @@ internal static class Sentences
     }
 
     /// <summary>The error for bytes that cannot be what a writer wrote: a damaged or incomplete file.</summary>
-    public static ElmException Damaged(string path, string what) => new($"{path} {what}: the file is damaged or incomplete, so fetch or write it again");
+    public static ElmException Damaged(string path, string what) => new($"{path} {what}: the file is damaged or incomplete, so fetch or "
+        + "write it again");
 
     /// <summary>True for what opening, reading or writing a file throws when the file system refuses.</summary>
     public static bool IsFileError(Exception error) => error is IOException or UnauthorizedAccessException or NotSupportedException;

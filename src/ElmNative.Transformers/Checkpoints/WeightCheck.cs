@@ -5,8 +5,8 @@ using ElmNative.Compute;
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
-/// Finds weights that are not numbers. It reads every element, at about the speed of memory: for a model beyond the memory's size that is one
-/// pass over the disk, so the caller decides when it is worth it.
+/// Finds weights that are not numbers. It reads every element, at about the speed of memory: for a model beyond the memory's size that is
+/// one pass over the disk, so the caller decides when it is worth it.
 /// </summary>
 public static unsafe class WeightCheck
 {
@@ -33,7 +33,8 @@ public static unsafe class WeightCheck
         for (int i = place.Length - 1; i >= 0; i--)
             (rest, place[i]) = Math.DivRem(rest, tensor.Shape[i]);
         throw new ElmException(
-            $"{checkpoint.FileOf(tensor.Name)}: the tensor {Sentences.Quote(tensor.Name)} is NaN or infinite at {Sentences.Shape(place)}: fetch the weights again, or use a model whose training did not diverge");
+            $"{checkpoint.FileOf(tensor.Name)}: the tensor {Sentences.Quote(tensor.Name)} is NaN or infinite at "
+                + $"{Sentences.Shape(place)}: fetch the weights again, or use a model whose training did not diverge");
     }
 
     private static long FirstWithAll<T>(byte* start, long count, T bits) where T : unmanaged, IBinaryInteger<T>

@@ -102,8 +102,8 @@ public sealed class CheckpointTests
             Assert.IsTrue(seen.Add(checkpoint.Fingerprint));
         }
         Add(() => model.Write(folder.Root));
-        model.Write(folder.Root);
-        using (Checkpoint again = Checkpoint.Open(folder.Root))
+        model.Write(folder.PathOf("again"));
+        using (Checkpoint again = Checkpoint.Open(folder.PathOf("again")))
             Assert.Contains(again.Fingerprint, seen);
         byte[] weights = File.ReadAllBytes(folder.PathOf("model.safetensors"));
         foreach (int at in (int[])[weights.Length - 1, weights.Length - 700])
@@ -117,6 +117,8 @@ public sealed class CheckpointTests
         Add(() => folder.Write("model.safetensors", Encoding.Latin1.GetBytes(Encoding.Latin1.GetString(weights).Replace("\"BF16\"", "\"I16\" "))));
         folder.Write("model.safetensors", weights);
         Add(() => folder.Write("config.json", TinyConfig.Replace("10000.0", "10001.0")));
-        Add(() => (model with { Seed = 1 }).Write(folder.Root));
+        (model with { Seed = 1 }).Write(folder.PathOf("other"));
+        using Checkpoint other = Checkpoint.Open(folder.PathOf("other"));
+        Assert.DoesNotContain(other.Fingerprint, seen);
     }
 }

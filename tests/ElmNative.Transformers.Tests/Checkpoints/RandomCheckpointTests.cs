@@ -96,7 +96,20 @@ public sealed class RandomCheckpointTests
         // A space is U+0120 and a newline U+010A in every byte-level vocabulary.
         Assert.AreEqual((32, 10, 65), (Id("Ġ"), Id("Ċ"), Id("A")));
         int Id(string piece) => vocabulary.Single(entry => entry.Name == piece).Value.GetInt32();
-        Refused(() => new RandomCheckpoint { Config = TinyConfig, ByteTokenizer = true }.Write(folder.Root), "vocab_size", "259");
+        Refused(() => new RandomCheckpoint { Config = TinyConfig, ByteTokenizer = true }.Write(folder.PathOf("small")), "vocab_size", "259");
+    }
+
+    [TestMethod]
+    public void AFolderWithWeightsIsNotTouchedAndAFailedOneIsLeftEmpty()
+    {
+        RandomCheckpoint model = new() { Config = RandomCheckpoint.SmallPrm, ByteTokenizer = true };
+        string taken = folder.Write("model.safetensors", "mine");
+        Refused(() => model.Write(folder.Root), folder.Root, "already");
+        Assert.AreEqual("mine", File.ReadAllText(taken));
+        // A folder in the place of the config, which is written last, makes the very last step fail.
+        Directory.CreateDirectory(folder.PathOf("b/config.json"));
+        Refused(() => model.Write(folder.PathOf("b")), folder.PathOf("b/config.json"), "cannot be written");
+        Assert.HasCount(0, Directory.GetFiles(folder.PathOf("b")));
     }
 
     [TestMethod]
