@@ -1,54 +1,63 @@
+using ElmNative.Compute;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Transformers.Generation;
-
-/// <summary>How tokens are drawn. Temperature 0 is greedy.</summary>
-/// <param name="Temperature">softmax temperature; 0 takes the most likely token</param>
-/// <param name="TopK">keep the k most likely; 0 keeps all</param>
-/// <param name="TopP">keep the smallest set with this mass; 1 keeps all</param>
-/// <param name="MinP">keep tokens with this fraction of the largest probability; 0 keeps all</param>
-public sealed record SamplingSettings(float Temperature = 1f, int TopK = 0, float TopP = 1f, float MinP = 0f)
-{
-    /// <summary>Always the most likely token.</summary>
-    public static readonly SamplingSettings Greedy = new(0f);
-}
-
-/// <summary>Names a stream of random numbers: a draw depends on these, the rollout's index and the token's position only.</summary>
-/// <param name="Seed">seed of the run</param><param name="Problem">index of the problem in its stream</param><param name="Step">training step or other purpose</param>
-public readonly record struct RandomKey(ulong Seed, uint Problem, uint Step);
-
-/// <summary>Completions wanted for one prompt behind one soft prompt.</summary>
-/// <param name="SoftPrompt">[rows x hidden] values; empty for the plain model</param>
-/// <param name="PromptIds">at least one token</param>
-/// <param name="Count">how many completions (rollouts 0 to Count - 1)</param>
-/// <param name="MaxNewTokens">length limit of each completion, its end token included</param>
-/// <param name="Sampling">how tokens are drawn</param>
-/// <param name="Key">random numbers</param>
-public sealed record GenerationRequest(float[] SoftPrompt, int[] PromptIds, int Count, int MaxNewTokens, SamplingSettings Sampling, RandomKey Key);
-
-/// <summary>One generated completion.</summary>
-/// <param name="Tokens">token ids, the end token included where it came</param>
-/// <param name="LogProbs">log-probability of each under softmax(logits / temperature)</param>
-/// <param name="Ended">true when an end token came before the length limit</param>
-public sealed record Completion(int[] Tokens, float[] LogProbs, bool Ended);
 
 /// <summary>
 /// Batched generation: all completions of all requests advance together, each group on one shared prefix, and leave the batch when they end.
 /// What else is in the batch changes no bit of a completion.
 /// </summary>
-public sealed class Generator
+public sealed class Generator(LanguageModel model)
 {
-    /// <summary>A generator over a model.</summary>
-    public Generator(LanguageModel model) => throw new NotImplementedException();
-
-    /// <summary>Called after every decode step with the number of sequences that took part (for progress and rates).</summary>
+    /// <summary>Called after every decode step with the number of tokens that it drew (for progress and rates).</summary>
     public Action<int>? TokensGenerated { get; set; }
 
     /// <summary>Called for every token as it comes: request, rollout, token id (for streaming output).</summary>
     public Action<int, int, int>? TokenArrived { get; set; }
 
+    /// <summary>
+    /// The most memory that keys and values may take at once, in bytes. Requests that do not fit together run one after another, with the same result.
+    /// </summary>
+    public long KeyValueBudget { get; set; } = 4L << 30;
+
     /// <summary>Generates for all requests; result [request][rollout].</summary>
-    /// <exception cref="Compute.ElmException">a prompt with its soft prompt and completion does not fit the model's context; NaN logits</exception>
+    /// <exception cref="ElmException">a prompt with its soft prompt fills the model's context; NaN logits</exception>
     /// <exception cref="OperationCanceledException">cancelled between two decode steps</exception>
-    public Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default) => throw new NotImplementedException();
+    public Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
+    {
+        foreach (GenerationRequest request in requests)
+            Check(request);
+        Completion[][] result = new Completion[requests.Count][];
+        long bytesPerRow = 2L * sizeof(float) * model.Layers * model.Decoder.KeyWidth;
+        for (int start = 0; start < requests.Count;)
+        {
+            int end = start;
+            long bytes = 0;
+            do
+                bytes += DecodeBatch.CacheRows(model, requests[end++]) * bytesPerRow;
+            while (end < requests.Count && bytes + DecodeBatch.CacheRows(model, requests[end]) * bytesPerRow <= KeyValueBudget);
+            using DecodeBatch batch = new(model, requests.Skip(start).Take(end - start).ToArray());
+            int first = start;
+            batch.TokenArrived = TokenArrived is { } arrived ? (request, rollout, id) => arrived(first + request, rollout, id) : null;
+            batch.TokensGenerated = TokensGenerated;
+            batch.Run(cancellation);
+            batch.Completions.CopyTo(result, start);
+            start = end;
+        }
+        return result;
+    }
+
+    private void Check(GenerationRequest request)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(request.Count);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(request.MaxNewTokens);
+        if (request.SoftPrompt.Length % model.HiddenSize != 0)
+            throw new ArgumentException($"a soft prompt of {request.SoftPrompt.Length} values is no whole number of rows of {model.HiddenSize}");
+        if (request.PromptIds.Length == 0)
+            throw new ElmException("the prompt has no token; give it some text");
+        model.RefuseUnknown(request.PromptIds);
+        int rows = DecodeBatch.PrefixRows(model, request);
+        if (rows >= model.MaxPositions)
+            throw new ElmException($"the prompt takes {rows} positions (soft prompt included) of the model's context of {model.MaxPositions} and leaves no room for an answer; shorten it");
+    }
 }

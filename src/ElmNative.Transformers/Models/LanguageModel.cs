@@ -1,83 +1,315 @@
 using ElmNative.Compute;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Tokenization;
 
 namespace ElmNative.Transformers.Models;
 
 /// <summary>
 /// A frozen decoder-only language model with its tokenizer, loaded straight from a Hugging Face folder onto a backend.
-/// Not thread-safe: one caller at a time.
+/// Not thread-safe: one caller at a time. The backend is the caller's and outlives the model.
 /// </summary>
 public sealed class LanguageModel : IDisposable
 {
-    /// <summary>Opens a folder with config.json, model.safetensors, tokenizer.json and tokenizer_config.json.</summary>
-    /// <exception cref="ElmException">anything missing, malformed or unsupported: one sentence that names it</exception>
-    public static LanguageModel Load(string folder, IBackend backend) => throw new NotImplementedException();
+    /// <summary>Weights up to this size are all checked for NaN and infinity when a model is loaded; larger ones when logits turn out NaN.</summary>
+    private const long CheckedAtLoad = 4L << 30;
+
+    private readonly Checkpoint checkpoint;
+    private readonly RotaryTable rotary;
+    private double embeddingRms = -1;
+
+    private LanguageModel(Checkpoint checkpoint, IBackend backend, ITokenizer tokenizer, IChatTemplate? chatTemplate)
+    {
+        this.checkpoint = checkpoint;
+        Backend = backend;
+        Tokenizer = tokenizer;
+        ChatTemplate = chatTemplate;
+        Weights = new DecoderWeights(checkpoint, backend);
+        Buffers = new BufferCache(backend);
+        Decoder = new Decoder(backend, Config, Weights);
+        rotary = new RotaryTable(backend, Config.RotaryFrequencies, Config.RotaryScale);
+    }
+
+    /// <summary>Opens a folder with config.json, model.safetensors (or shards), tokenizer.json and tokenizer_config.json.</summary>
+    /// <exception cref="ElmException">anything missing, malformed or unsupported, or a weight that is not finite: one sentence that names it</exception>
+    public static LanguageModel Load(string folder, IBackend backend)
+    {
+        Checkpoint checkpoint = Checkpoint.Open(folder);
+        try
+        {
+            return Finish(checkpoint, backend, BytePairTokenizer.Load(folder), Tokenization.ChatTemplate.Load(folder));
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Opens a folder's weights only, for work on token ids: golden values, benchmarks.</summary>
+    /// <exception cref="ElmException">as <see cref="Load"/></exception>
+    public static LanguageModel LoadWithoutTokenizer(string folder, IBackend backend)
+    {
+        Checkpoint checkpoint = Checkpoint.Open(folder);
+        try
+        {
+            return Finish(checkpoint, backend, NoTokenizer.Instance, null);
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Width of the residual stream and of a soft-prompt row.</summary>
-    public int HiddenSize => throw new NotImplementedException();
+    public int HiddenSize => Config.HiddenSize;
 
     /// <summary>Number of decoder layers.</summary>
-    public int Layers => throw new NotImplementedException();
+    public int Layers => Config.Layers;
 
     /// <summary>Elements of an attention head.</summary>
-    public int HeadSize => throw new NotImplementedException();
+    public int HeadSize => Config.HeadSize;
 
     /// <summary>Largest number of positions (soft prompt + prompt + completion).</summary>
-    public int MaxPositions => throw new NotImplementedException();
+    public int MaxPositions => Config.MaxPositions;
+
+    /// <summary>The architecture.</summary>
+    public ModelConfig Config => checkpoint.Config;
 
     /// <summary>Text to ids.</summary>
-    public ITokenizer Tokenizer => throw new NotImplementedException();
+    public ITokenizer Tokenizer { get; }
 
     /// <summary>The chat template, or null for a base model without one.</summary>
-    public IChatTemplate? ChatTemplate => throw new NotImplementedException();
+    public IChatTemplate? ChatTemplate { get; }
 
     /// <summary>Tokens that end a completion.</summary>
-    public IReadOnlyList<int> EndTokens => throw new NotImplementedException();
+    public IReadOnlyList<int> EndTokens => Config.EndTokens;
 
     /// <summary>A hexadecimal digest that tells this model from others; stored with every memory made for it.</summary>
-    public string Fingerprint => throw new NotImplementedException();
+    public string Fingerprint => checkpoint.Fingerprint;
 
     /// <summary>Model type of config.json: qwen2, llama.</summary>
-    public string ModelType => throw new NotImplementedException();
+    public string ModelType => Config.ModelType;
 
     /// <summary>Root mean square of the input embedding matrix, the unit of <c>--lr auto</c>.</summary>
-    public double EmbeddingRms => throw new NotImplementedException();
+    public double EmbeddingRms => embeddingRms >= 0 ? embeddingRms : embeddingRms = MeasureEmbeddingRms();
+
+    /// <summary>Bytes that <see cref="Forward"/> keeps for each row of a pass that will be walked back.</summary>
+    public long TrainingBytesPerRow => Decoder.TrainingBytesPerRow;
+
+    internal IBackend Backend { get; }
+
+    internal DecoderWeights Weights { get; }
+
+    internal Decoder Decoder { get; }
+
+    internal BufferCache Buffers { get; }
 
     /// <summary>Rows of the input embedding matrix as float32, [ids x hidden].</summary>
-    public float[] Embed(ReadOnlySpan<int> ids) => throw new NotImplementedException();
+    public float[] Embed(ReadOnlySpan<int> ids)
+    {
+        RefuseUnknown(ids);
+        using RentedTensors rent = new(Buffers);
+        Tensor indices = rent.I32(1, ids.Length), rows = rent.F32(ids.Length, HiddenSize);
+        float[] result = new float[ids.Length * HiddenSize];
+        Backend.Upload(ids, indices);
+        Backend.GatherRows(Weights.Embedding, indices, rows);
+        Backend.Download<float>(rows, result);
+        return result;
+    }
 
     /// <summary>
     /// Forward over packed trees: the log-probability of every completion token under softmax(logits / temperature), and what a backward pass needs.
     /// One tree's values do not depend on the others.
     /// </summary>
-    public PackedPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward) => throw new NotImplementedException();
+    public PackedPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    {
+        foreach (PackedTree tree in trees)
+        {
+            RefuseUnknown(tree.PromptIds);
+            foreach (int[] completion in tree.Completions)
+                RefuseUnknown(completion);
+        }
+        return new PackedPass(this, trees, temperature, keepForBackward);
+    }
 
     /// <summary>
-    /// For each token sequence alone (no soft prompt), the mean over its tokens and query heads of each layer's pre-rotary queries: [layers x headSize].
+    /// For each token sequence alone (no soft prompt), the mean over its tokens and query heads of each layer's queries before the rotary embedding:
+    /// [layers x headSize].
     /// </summary>
-    public float[][] PoolQueries(IReadOnlyList<int[]> sequences) => throw new NotImplementedException();
-
-    /// <summary>For each soft prompt alone (no token behind it), the mean over its rows and key heads of each layer's pre-rotary keys: [layers x headSize].</summary>
-    public float[][] PoolKeys(IReadOnlyList<float[]> softPrompts) => throw new NotImplementedException();
-
-    /// <inheritdoc/>
-    public void Dispose() => throw new NotImplementedException();
-}
-
-/// <summary>The result of <see cref="LanguageModel.Forward"/>; holds the activations until it is disposed.</summary>
-public sealed class PackedPass : IDisposable
-{
-    /// <summary>Log-probabilities by tree, completion and token.</summary>
-    public float[][][] LogProbs => throw new NotImplementedException();
-
-    /// <summary>Entropies of the same distributions, in the same shape.</summary>
-    public float[][][] Entropies => throw new NotImplementedException();
+    public float[][] PoolQueries(IReadOnlyList<int[]> sequences) =>
+        Pool(sequences.Select(ids => new PackedTree([], ids, [])).ToArray(), keys: false, skipRows: 0);
 
     /// <summary>
-    /// d(loss)/d(soft prompt) of each tree, [rows x hidden], given d(loss)/d(log-probability) in the shape of <see cref="LogProbs"/>.
+    /// For each soft prompt alone (no token behind it), the mean over its rows and key heads of each layer's keys before the rotary embedding: [layers x headSize].
     /// </summary>
-    public float[][] Backward(float[][][] dLogProbs) => throw new NotImplementedException();
+    /// <param name="softPrompts">[rows x hidden] each</param>
+    /// <param name="skipRows">leave the first rows out of the mean (a row that began as the begin-of-text token)</param>
+    public float[][] PoolKeys(IReadOnlyList<float[]> softPrompts, int skipRows = 0) =>
+        Pool(softPrompts.Select(rows => new PackedTree(rows, [], [])).ToArray(), keys: true, skipRows);
+
+    /// <summary>Every intermediate value of one sequence that a reference can be compared with. For checks; holds the whole [tokens, vocabulary] matrix.</summary>
+    public ForwardTrace Trace(int[] ids)
+    {
+        RefuseUnknown(ids);
+        using RentedTensors rent = new(Buffers);
+        PackedTree[] trees = [new PackedTree([], ids, [])];
+        PackedBatch batch = new(trees, HiddenSize, MaxPositions);
+        RowLayout layout = Upload(batch, rent);
+        LayerState state = Decoder.RentInferenceState(rent, ids.Length);
+        state.KeyStore = state.Key;
+        state.ValueStore = state.Value;
+        EmbedInto(batch, trees, state.Input, rent);
+        float[] query = new float[ids.Length * Decoder.QueryWidth], key = new float[ids.Length * Decoder.KeyWidth];
+        for (int i = 0; i < Layers; i++)
+        {
+            Decoder.Project(i, state);
+            if (i == 0)
+            {
+                Backend.Download<float>(state.Query, query);
+                Backend.Download<float>(state.Key, key);
+            }
+            Decoder.Mix(i, layout, state);
+        }
+        Tensor logits = rent.F32(ids.Length, Config.VocabularySize);
+        float[] hidden = new float[ids.Length * HiddenSize], logitValues = new float[ids.Length * Config.VocabularySize];
+        Backend.RmsNorm(state.Output, Weights.FinalNorm, Config.RmsNormEpsilon, state.Normed);
+        Backend.Linear(state.Normed, Weights.Head, default, logits, accumulate: false);
+        Backend.Download<float>(state.Normed, hidden);
+        Backend.Download<float>(logits, logitValues);
+        return new ForwardTrace(hidden, logitValues, query, key);
+    }
+
+    /// <summary>Says which weight is not finite, after logits were found to be NaN.</summary>
+    internal ElmException NotANumber()
+    {
+        foreach (StoredTensor tensor in Weights.Stored)
+            if (WeightCheck.FirstNonFinite(tensor) is long index and >= 0)
+                return NonFinite(checkpoint.Folder, tensor, index);
+        return new ElmException("the model's logits are NaN although its weights are finite; the soft prompt may have diverged: lower --lr");
+    }
+
+    internal RowLayout Upload(PackedBatch batch, RentedTensors rent)
+    {
+        Tensor positions = rent.I32(1, batch.Rows), segments = rent.I32(batch.Segments.Length / 3, 3);
+        Tensor queries = rent.I32(batch.Rows, 2), treeRows = rent.I32(batch.Trees.Length / 2, 2);
+        Backend.Upload<int>(batch.Positions, positions);
+        Backend.Upload<int>(batch.Segments, segments);
+        Backend.Upload<int>(batch.Queries, queries);
+        Backend.Upload<int>(batch.Trees, treeRows);
+        return new RowLayout(positions, default, new AttentionPlan(segments, queries, treeRows, batch.MaxContext), RotaryFor(batch.MaxContext));
+    }
+
+    internal Tensor RotaryFor(int positions) => rotary.ForPositions(positions);
+
+    /// <summary>Fills the residual stream: embeddings for tokens, the soft prompt's values for its rows.</summary>
+    internal void EmbedInto(PackedBatch batch, IReadOnlyList<PackedTree> trees, Tensor x, RentedTensors rent)
+    {
+        Tensor ids = rent.I32(1, batch.Rows);
+        Backend.Upload<int>(batch.Ids, ids);
+        Backend.GatherRows(Weights.Embedding, ids, x);
+        for (int t = 0; t < trees.Count; t++)
+            if (trees[t].SoftPrompt.Length > 0)
+                Backend.Upload<float>(trees[t].SoftPrompt, x.Slice(batch.Trees[2 * t], trees[t].SoftPrompt.Length / HiddenSize));
+    }
+
+    /// <summary>Refuses ids that the embedding matrix has no row for.</summary>
+    internal void RefuseUnknown(ReadOnlySpan<int> ids)
+    {
+        foreach (int id in ids)
+            if ((uint)id >= (uint)Config.VocabularySize)
+                throw new ElmException($"token id {id} has no row in the model's embedding of {Config.VocabularySize}; the tokenizer does not belong to this model");
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose()
+    {
+        Buffers.Dispose();
+        rotary.Dispose();
+        Weights.Dispose();
+        checkpoint.Dispose();
+    }
+
+    private static LanguageModel Finish(Checkpoint checkpoint, IBackend backend, ITokenizer tokenizer, IChatTemplate? template)
+    {
+        if (tokenizer.VocabularySize > checkpoint.Config.VocabularySize)
+            throw new ElmException($"{checkpoint.Folder}: tokenizer.json has {tokenizer.VocabularySize} tokens but the model only {checkpoint.Config.VocabularySize} embeddings; take both from one model");
+        LanguageModel model = new(checkpoint, backend, tokenizer, template);
+        try
+        {
+            if (model.Weights.Stored.Sum(tensor => tensor.Bytes) <= CheckedAtLoad)
+                foreach (StoredTensor tensor in model.Weights.Stored)
+                    if (WeightCheck.FirstNonFinite(tensor) is long index and >= 0)
+                        throw NonFinite(checkpoint.Folder, tensor, index);
+            return model;
+        }
+        catch
+        {
+            model.Buffers.Dispose();
+            model.Weights.Dispose();
+            throw;
+        }
+    }
+
+    private static ElmException NonFinite(string folder, StoredTensor tensor, long index) =>
+        new($"{folder}: tensor {tensor.Name} is not finite at element {index}; get an intact copy of the model");
+
+    private float[][] Pool(PackedTree[] trees, bool keys, int skipRows)
+    {
+        float[][] result = new float[trees.Length][];
+        if (trees.Length == 0)
+            return result;
+        using RentedTensors rent = new(Buffers);
+        PackedBatch batch = new(trees, HiddenSize, MaxPositions);
+        RowLayout layout = Upload(batch, rent);
+        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
+        state.KeyStore = state.Key;
+        state.ValueStore = state.Value;
+        EmbedInto(batch, trees, state.Input, rent);
+        int[] ranges = (int[])batch.Trees.Clone();
+        for (int t = 0; t < trees.Length; t++)
+        {
+            ranges[2 * t] += Math.Min(skipRows, ranges[2 * t + 1]);
+            ranges[2 * t + 1] = Math.Max(0, ranges[2 * t + 1] - skipRows);
+            result[t] = new float[Layers * HeadSize];
+        }
+        Tensor pools = rent.I32(trees.Length, 2), pooled = rent.F32(trees.Length, HeadSize);
+        Backend.Upload<int>(ranges, pools);
+        float[] layerValues = new float[trees.Length * HeadSize];
+        for (int i = 0; i < Layers; i++)
+        {
+            Decoder.Project(i, state);
+            Tensor source = keys ? Config.QueryKeyNorm ? state.RawKey : state.Key : Config.QueryKeyNorm ? state.RawQuery : state.Query;
+            Backend.PoolHeads(source, pools, HeadSize, pooled);
+            Backend.Download<float>(pooled, layerValues);
+            for (int t = 0; t < trees.Length; t++)
+                layerValues.AsSpan(t * HeadSize, HeadSize).CopyTo(result[t].AsSpan(i * HeadSize));
+            if (i < Layers - 1)
+                Decoder.Mix(i, layout, state);
+        }
+        return result;
+    }
+
+    private double MeasureEmbeddingRms()
+    {
+        const int rowsAtATime = 1024;
+        double sum = 0;
+        int[] ids = new int[Math.Min(rowsAtATime, Config.VocabularySize)];
+        for (int start = 0; start < Config.VocabularySize; start += rowsAtATime)
+        {
+            int count = Math.Min(rowsAtATime, Config.VocabularySize - start);
+            for (int i = 0; i < count; i++)
+                ids[i] = start + i;
+            foreach (float value in Embed(ids.AsSpan(0, count)))
+                sum += (double)value * value;
+        }
+        return Math.Sqrt(sum / ((double)Config.VocabularySize * HiddenSize));
+    }
 }
+
+/// <summary>Values inside one forward pass of a sequence.</summary>
+/// <param name="Hidden">[tokens x hidden] after the final norm</param>
+/// <param name="Logits">[tokens x vocabulary]</param>
+/// <param name="FirstQueries">[tokens x heads x headSize] of the first layer, with bias, before the rotary embedding</param>
+/// <param name="FirstKeys">[tokens x key heads x headSize], likewise</param>
+public sealed record ForwardTrace(float[] Hidden, float[] Logits, float[] FirstQueries, float[] FirstKeys);

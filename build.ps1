@@ -1,0 +1,103 @@
+#!/usr/bin/env pwsh
+# Builds, runs, tests and packs ElmNative. build.sh has the same verbs.
+param(
+    [Parameter(Position = 0)] [string] $Verb = '--help',
+    [Parameter(ValueFromRemainingArguments = $true)] [string[]] $Rest = @()
+)
+$ErrorActionPreference = 'Stop'
+Set-Location $PSScriptRoot
+$env:DOTNET_CLI_TELEMETRY_OPTOUT = '1'
+$env:DOTNET_NOLOGO = '1'
+$Windows = $IsWindows -or $env:OS -eq 'Windows_NT'
+$Program = if ($Windows) { 'out/dotnet/bin/ElmNative.Cli/release/elmn.exe' } else { 'out/dotnet/bin/ElmNative.Cli/release/elmn' }
+$Runtime = if ($Windows) { 'win-x64' } else { 'linux-x64' }
+
+function Show-Usage {
+    @'
+./build.ps1 VERB [ARGUMENTS]
+
+  build    compile everything
+  run      build, then the main job: the online protocol on the bundled model (arguments go to `elmn stream`)
+  test     build, then all tests; ends with a line "N passed, N failed, N skipped"
+  bench    build, then the benchmarks (arguments go to the bench program)
+  pack     build a folder out/pack/elmn-<runtime> that runs where no .NET is installed
+  clean    remove out/
+'@
+}
+
+function Stop-Build([string] $Message) {
+    [Console]::Error.WriteLine("build.ps1: $Message")
+    exit 1
+}
+
+function Find-Tools {
+    if (-not (Get-Command dotnet -ErrorAction SilentlyContinue)) { Stop-Build 'the .NET 10 SDK is missing; install it from https://dot.net' }
+    if (-not ((dotnet --list-sdks) -match '^1[0-9]\.')) { Stop-Build 'the .NET SDK is older than 10; install it from https://dot.net' }
+    if (-not (Get-Command cmake -ErrorAction SilentlyContinue)) { Stop-Build 'cmake is missing; install it with: winget install Kitware.CMake' }
+}
+
+function Invoke-Step([string] $Failure, [scriptblock] $Step) {
+    & $Step
+    if ($LASTEXITCODE -ne 0) { Stop-Build $Failure }
+}
+
+function Build-All {
+    Find-Tools
+    New-Item -ItemType Directory -Force out | Out-Null
+    Invoke-Step 'CMake could not configure the native library; a C++20 compiler is needed (winget install Microsoft.VisualStudio.2022.BuildTools)' { cmake -S . -B out/cmake -DCMAKE_BUILD_TYPE=Release | Out-Null }
+    Invoke-Step 'the native library does not compile' { cmake --build out/cmake --config Release | Out-Null }
+    Invoke-Step 'the C# projects do not compile' { dotnet build src/ElmNative.Cli -c Release -v q }
+    if (-not $Windows) { & ln -sfn dotnet/bin/ElmNative.Cli/release/elmn out/elmn }
+}
+
+function Invoke-Tests {
+    Build-All
+    Invoke-Step 'the test projects do not compile' { dotnet build ElmNative.sln -c Release -v q }
+    $Passed = 0; $Failed = 0; $Skipped = 0
+    foreach ($Project in 'Compute', 'Transformers', 'Experience', 'Cli') {
+        Write-Output "== $Project"
+        $Test = "out/dotnet/bin/ElmNative.$Project.Tests/release/ElmNative.$Project.Tests"
+        if ($Windows) { $Test += '.exe' }
+        $Log = & $Test --no-progress --no-ansi @Rest 2>&1 | ForEach-Object { "$_" }
+        if ($LASTEXITCODE -notin 0, 2, 8) { $Failed++ }
+        $Log | Write-Output
+        foreach ($Line in $Log) {
+            if ($Line -match '^\s*succeeded: (\d+)') { $Passed += [int] $Matches[1] }
+            if ($Line -match '^\s*failed: (\d+)') { $Failed += [int] $Matches[1] }
+            if ($Line -match '^\s*skipped: (\d+)') { $Skipped += [int] $Matches[1] }
+        }
+    }
+    Write-Output "$Passed passed, $Failed failed, $Skipped skipped"
+    if ($Failed -gt 0) { exit 1 }
+}
+
+function New-Pack {
+    Build-All
+    $Folder = "out/pack/elmn-$Runtime"
+    if (Test-Path $Folder) { Remove-Item -Recurse -Force $Folder }
+    Invoke-Step 'the self-contained program could not be built' {
+        dotnet publish src/ElmNative.Cli -c Release -r $Runtime --self-contained -v q -p:PublishSingleFile=true -p:PublishTrimmed=true `
+            -p:TrimMode=partial -p:PublishReadyToRun=true -p:DebugType=none -o $Folder
+    }
+    Copy-Item LICENSE, README.md $Folder
+    Get-ChildItem out/native -Include libelm_cpu.so, elm_cpu.dll -Recurse | Copy-Item -Destination $Folder
+    New-Item -ItemType Directory -Force "$Folder/models" | Out-Null
+    Copy-Item -Recurse bench/models/tiny-math "$Folder/models/"
+    Write-Output "$Folder is ready"
+}
+
+switch ($Verb) {
+    'build' { Build-All; Write-Output "$Program is ready" }
+    'run' {
+        Build-All
+        $Tiny = 'bench/models/tiny-math'
+        & $Program stream --model "$Tiny/model" --data "$Tiny/stream.jsonl" --limit 100 --parallel 16 --out out/runs/tiny-math --overwrite @Rest
+        exit $LASTEXITCODE
+    }
+    'test' { Invoke-Tests }
+    'bench' { Build-All; & $Program bench @Rest; exit $LASTEXITCODE }
+    'pack' { New-Pack }
+    'clean' { if (Test-Path out) { Remove-Item -Recurse -Force out } }
+    { $_ -in '--help', '-h', 'help' } { Show-Usage }
+    default { Show-Usage; Stop-Build "there is no verb '$Verb'" }
+}
