@@ -53,7 +53,9 @@ public interface IPolicy
     float[][] PoolQueries(IReadOnlyList<int[]> sequences);
 
     /// <summary>For each soft prompt alone, the mean over rows and heads of each layer's pre-rotary keys: [layers x headSize].</summary>
-    float[][] PoolKeys(IReadOnlyList<float[]> softPrompts);
+    /// <param name="softPrompts">[rows x hidden] each</param>
+    /// <param name="skipRows">first rows to leave out of the mean</param>
+    float[][] PoolKeys(IReadOnlyList<float[]> softPrompts, int skipRows);
 }
 
 /// <summary>The result of <see cref="IPolicy.Forward"/>; holds activations until it is disposed.</summary>
@@ -105,7 +107,7 @@ public sealed class ModelPolicy(LanguageModel model) : IPolicy
     /// <inheritdoc/>
     public float[][] PoolQueries(IReadOnlyList<int[]> sequences) => model.PoolQueries(sequences);
     /// <inheritdoc/>
-    public float[][] PoolKeys(IReadOnlyList<float[]> softPrompts) => model.PoolKeys(softPrompts);
+    public float[][] PoolKeys(IReadOnlyList<float[]> softPrompts, int skipRows) => model.PoolKeys(softPrompts, skipRows);
 
     private sealed class ModelPass(PackedPass pass) : IPolicyPass
     {

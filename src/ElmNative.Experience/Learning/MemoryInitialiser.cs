@@ -7,25 +7,36 @@ namespace ElmNative.Experience.Learning;
 public enum InitialisationKind
 {
     /// <summary>Embeddings of the question's first tokens; a shorter question is repeated (PEFT's text initialisation).</summary>
-    Text,
+    [System.Text.Json.Serialization.JsonStringEnumMemberName("text")] Text,
     /// <summary>Means of the embeddings of contiguous, equally long stretches of the question, so that no part of a long one is lost. A deviation from the paper.</summary>
-    Bins,
+    [System.Text.Json.Serialization.JsonStringEnumMemberName("bins")] Bins,
 }
+
+/// <summary>The first values of a memory.</summary>
+/// <param name="Rows">[rows x hidden] values</param>
+/// <param name="SpecialRows">
+/// how many of the first rows began as tokens that the tokenizer adds by itself (Llama's begin-of-text); they stay out of the memory's keys, as the question that is
+/// looked up has none
+/// </param>
+public sealed record Initialisation(float[] Rows, int SpecialRows);
 
 /// <summary>First values of a memory, from the text of its question alone: the instruction in front would make all memories start alike.</summary>
 public static class MemoryInitialiser
 {
-    /// <summary>The rows of a new memory.</summary>
+    /// <summary>The start of a new memory.</summary>
     /// <param name="policy">the frozen model</param>
     /// <param name="question">text of the question</param>
     /// <param name="rows">number of rows</param>
     /// <param name="kind">how the question becomes that many rows</param>
-    /// <returns>[rows x hidden] values</returns>
     /// <exception cref="ElmException">the question has no token</exception>
-    public static float[] Rows(IPolicy policy, string question, int rows, InitialisationKind kind)
+    public static Initialisation Start(IPolicy policy, string question, int rows, InitialisationKind kind)
     {
         int[] ids = Retrieval.QuestionIds(policy, question);
-        return kind == InitialisationKind.Text ? policy.Embed(RepeatOrCut(ids, rows)) : Pool(policy.Embed(ids), policy.HiddenSize, rows);
+        if (kind == InitialisationKind.Bins)
+            return new Initialisation(Pool(policy.Embed(ids), policy.HiddenSize, rows), 0);
+        int[] tokens = policy.Tokenizer.Encode(question, addSpecialTokens: true);
+        int special = Math.Max(0, tokens.AsSpan().IndexOf(ids));
+        return new Initialisation(policy.Embed(RepeatOrCut(tokens, rows)), Math.Min(special, rows - 1));
     }
 
     /// <summary>The first <paramref name="count"/> ids of the ids repeated without end.</summary>

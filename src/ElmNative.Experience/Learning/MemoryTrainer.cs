@@ -53,7 +53,7 @@ public sealed class MemoryTrainer
         if (Settings.Objective == Objective.Truth && tasks.FirstOrDefault(task => task.Problem.Answer is null) is { } unlabelled)
             throw new ElmException($"problem {unlabelled.Index + 1} has no answer, and the truth objective needs one: give it one, or take --objective vote");
         Trainee[] trainees = [.. tasks.Select(task => new Trainee(task,
-            MemoryInitialiser.Rows(policy, task.Problem.Text, Settings.Rows, Settings.Initialisation), Settings))];
+            MemoryInitialiser.Start(policy, task.Problem.Text, Settings.Rows, Settings.Initialisation), Settings))];
         if (Settings.Objective == Objective.Sft && Settings.Steps > 0)
             AnswerGreedily(trainees, cancellation);
         for (int step = 0; step < Settings.Steps; step++)
@@ -208,10 +208,9 @@ public sealed class MemoryTrainer
 
     private IReadOnlyList<TrainedMemory> Finish(Trainee[] trainees)
     {
-        float[][] keys = policy.PoolKeys([.. trainees.Select(t => t.Rows)]);
         string settings = JsonSerializer.Serialize(Settings, ExperienceJson.Lines.TrainingSettings);
-        return [.. trainees.Select((t, i) => new TrainedMemory(
-            new Memory(t.Rows, Retrieval.Mean(t.Rows, policy.HiddenSize), keys[i],
+        return [.. trainees.Select(t => new TrainedMemory(
+            new Memory(t.Rows, Retrieval.Mean(t.Rows.AsSpan(t.SpecialRows * policy.HiddenSize), policy.HiddenSize), policy.PoolKeys([t.Rows], t.SpecialRows)[0],
                 new Provenance(t.Task.Problem.Text, t.Task.Problem.Id, t.Task.Index, t.Vote?.Label ?? t.TargetAnswer, t.Vote?.Ratio, t.Updates,
                     Settings.Seed, policy.Fingerprint, policy.ModelType, settings)),
             t.Steps))];
@@ -227,17 +226,19 @@ public sealed class MemoryTrainer
         private readonly float[] initial;
         private readonly AdamW optimiser;
 
-        public Trainee(TrainingTask task, float[] rows, TrainingSettings settings)
+        public Trainee(TrainingTask task, Initialisation start, TrainingSettings settings)
         {
             Task = task;
-            Rows = rows;
-            initial = [.. rows];
-            optimiser = new AdamW(rows.Length, new AdamWSettings((float)settings.LearningRate!.Value, WeightDecay: (float)settings.WeightDecay,
+            Rows = start.Rows;
+            SpecialRows = start.SpecialRows;
+            initial = [.. start.Rows];
+            optimiser = new AdamW(Rows.Length, new AdamWSettings((float)settings.LearningRate!.Value, WeightDecay: (float)settings.WeightDecay,
                 MaxGradNorm: (float)settings.MaxGradNorm));
         }
 
         public TrainingTask Task { get; }
         public float[] Rows { get; }
+        public int SpecialRows { get; }
         public List<StepRecord> Steps { get; } = [];
         public VoteResult? Vote { get; set; }
         public Completion? Target { get; set; }

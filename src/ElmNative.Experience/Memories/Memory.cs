@@ -16,8 +16,8 @@ public sealed record Provenance(string Problem, string? ProblemId, int Index, st
 
 /// <summary>One experiential memory: a trained soft prompt, the two keys that find it, and where it comes from.</summary>
 /// <param name="Rows">[rows x hidden] values, row by row</param>
-/// <param name="InputKey">[hidden]: mean of the rows</param>
-/// <param name="KvKey">[layers x headSize]: each layer's mean pre-rotary key of the rows alone</param>
+/// <param name="InputKey">[hidden]: mean of the rows, without those that began as special tokens</param>
+/// <param name="KvKey">[layers x headSize]: each layer's mean pre-rotary key of the same rows, in front of nothing</param>
 /// <param name="Provenance">where it comes from</param>
 public sealed record Memory(float[] Rows, float[] InputKey, float[] KvKey, Provenance Provenance)
 {

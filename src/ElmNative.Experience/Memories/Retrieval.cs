@@ -26,13 +26,12 @@ public static class Retrieval
     public const double SmallestNorm = 1e-12;
 
     /// <summary>
-    /// The token ids of a question as retrieval and initialisation see it: the question alone, with the special tokens that the tokenizer itself adds, the same on
-    /// both sides of every comparison.
+    /// The token ids of a question as retrieval sees it: the question alone, without instruction, template and special tokens, which would dominate every mean.
     /// </summary>
     /// <exception cref="Compute.ElmException">the question has no token</exception>
     public static int[] QuestionIds(IPolicy policy, string question)
     {
-        int[] ids = policy.Tokenizer.Encode(question, addSpecialTokens: true);
+        int[] ids = policy.Tokenizer.Encode(question, addSpecialTokens: false);
         return ids.Length > 0 ? ids : throw new Compute.ElmException("a problem has an empty text: give it one");
     }
 
