@@ -1,1 +1,86 @@
-Console.WriteLine("elmn");
+using CommandLine;
+using CommandLine.Text;
+using ElmNative.Cli.Output;
+using ElmNative.Cli.Verbs;
+using ElmNative.Compute;
+
+namespace ElmNative.Cli;
+
+/// <summary>
+/// <c>elmn</c>: finds the verb, runs it, and turns what goes wrong into one sentence on standard error. Exit codes: 0 done, 1 it failed,
+/// 2 the command line is wrong, 130 interrupted.
+/// </summary>
+internal static class Program
+{
+    private const int Failed = 1, Misused = 2, Interrupted = 130;
+
+    public static int Main(string[] args)
+    {
+        using CancellationTokenSource interrupt = new();
+        Console.CancelKeyPress += (_, e) =>
+        {
+            e.Cancel = !interrupt.IsCancellationRequested;
+            interrupt.Cancel();
+        };
+        try
+        {
+            return Run(args, interrupt.Token);
+        }
+        catch (ElmException e)
+        {
+            Terminal.Error(e.Message);
+            return Failed;
+        }
+        catch (OperationCanceledException)
+        {
+            Terminal.Error("interrupted; the same command goes on from here");
+            return Interrupted;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Terminal.Error(e.Message);
+            return Failed;
+        }
+    }
+
+    private static int Run(string[] args, CancellationToken cancellation)
+    {
+        using Parser parser = new(settings =>
+        {
+            settings.HelpWriter = null;
+            settings.CaseInsensitiveEnumValues = true;
+            settings.ParsingCulture = System.Globalization.CultureInfo.InvariantCulture;
+        });
+        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, VerifyOptions, InfoOptions>(args);
+        return result.MapResult(
+            (StreamOptions options) => StreamVerb.Run(options, cancellation),
+            (TrainOptions options) => TrainVerb.Run(options, cancellation),
+            (GenerateOptions options) => GenerateVerb.Run(options, cancellation),
+            (VerifyOptions options) => VerifyVerb.Run(options),
+            (InfoOptions options) => InfoVerb.Run(options),
+            errors => Explain(result, errors.ToArray()));
+    }
+
+    /// <summary>Help on standard output when it was asked for; what is wrong on standard error otherwise.</summary>
+    private static int Explain(ParserResult<object> result, Error[] errors)
+    {
+        bool asked = errors.Any(e => e.Tag is ErrorType.HelpRequestedError or ErrorType.HelpVerbRequestedError);
+        if (errors.Any(e => e.Tag == ErrorType.VersionRequestedError))
+        {
+            Console.Out.WriteLine($"elmn {ProgramVersion.Text}");
+            return 0;
+        }
+        HelpText text = HelpText.AutoBuild(result, help =>
+        {
+            help.Heading = $"elmn {ProgramVersion.Text}: a frozen language model that learns from its own attempts";
+            help.Copyright = "";
+            help.AdditionalNewLineAfterOption = false;
+            help.AddEnumValuesToHelpText = false;
+            help.AutoVersion = false;
+            help.MaximumDisplayWidth = Terminal.Width;
+            return help;
+        }, e => e, verbsIndex: true);
+        (asked ? Console.Out : Console.Error).WriteLine(text);
+        return asked ? 0 : Misused;
+    }
+}

@@ -180,12 +180,11 @@ public sealed class LanguageModel : IDisposable
         return new ForwardTrace(hidden, logitValues, query, key);
     }
 
-    /// <summary>Says which weight is not finite, after logits were found to be NaN.</summary>
+    /// <summary>Says which weight is not finite, after logits were found to be NaN: throws, or returns the sentence for finite weights.</summary>
     internal ElmException NotANumber()
     {
         foreach (StoredTensor tensor in Weights.Stored)
-            if (WeightCheck.FirstNonFinite(tensor) is long index and >= 0)
-                return NonFinite(checkpoint.Folder, tensor, index);
+            WeightCheck.RequireFinite(checkpoint, tensor);
         return new ElmException("the model's logits are NaN although its weights are finite; the soft prompt may have diverged: lower --lr");
     }
 
@@ -239,8 +238,7 @@ public sealed class LanguageModel : IDisposable
         {
             if (model.Weights.Stored.Sum(tensor => tensor.Bytes) <= CheckedAtLoad)
                 foreach (StoredTensor tensor in model.Weights.Stored)
-                    if (WeightCheck.FirstNonFinite(tensor) is long index and >= 0)
-                        throw NonFinite(checkpoint.Folder, tensor, index);
+                    WeightCheck.RequireFinite(checkpoint, tensor);
             return model;
         }
         catch
@@ -250,9 +248,6 @@ public sealed class LanguageModel : IDisposable
             throw;
         }
     }
-
-    private static ElmException NonFinite(string folder, StoredTensor tensor, long index) =>
-        new($"{folder}: tensor {tensor.Name} is not finite at element {index}; get an intact copy of the model");
 
     private float[][] Pool(PackedTree[] trees, bool keys, int skipRows)
     {

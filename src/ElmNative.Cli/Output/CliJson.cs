@@ -1,0 +1,19 @@
+using System.Text.Json.Serialization;
+
+namespace ElmNative.Cli.Output;
+
+/// <summary>A completion as <c>elmn generate --json</c> prints it.</summary>
+internal sealed record GeneratedText(string Text, int[] Tokens, float[] Logprobs, bool Ended);
+
+/// <summary>A compared value as <c>elmn verify --json</c> prints it.</summary>
+internal sealed record VerifiedValue(string Name, long Count, double? MaxAbsolute, double? MaxRelative, double? RelativeL2, double Tolerance, bool Passed);
+
+/// <summary>The machine as <c>elmn info --json</c> prints it.</summary>
+internal sealed record MachineInfo(string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string Device, string[] Backends, string BundledModel);
+
+/// <summary>JSON without reflection: the shipped program is trimmed.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(GeneratedText))]
+[JsonSerializable(typeof(VerifiedValue))]
+[JsonSerializable(typeof(MachineInfo))]
+internal sealed partial class CliJson : JsonSerializerContext;

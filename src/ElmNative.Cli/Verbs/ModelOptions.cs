@@ -1,0 +1,53 @@
+using CommandLine;
+using ElmNative.Compute;
+using ElmNative.Compute.Cpu;
+using ElmNative.Transformers.Models;
+
+namespace ElmNative.Cli.Verbs;
+
+/// <summary>Options of every verb that runs a model.</summary>
+internal abstract class ModelOptions
+{
+    [Option("model", MetaValue = "DIR", HelpText = "Hugging Face folder of the model (default: the bundled tiny-math).")]
+    public string? Model { get; set; }
+
+    [Option("threads", MetaValue = "N", Default = 0, HelpText = "CPU threads; 0 takes all cores. Changes no result.")]
+    public int Threads { get; set; }
+
+    [Option("json", HelpText = "Print the result as JSON.")]
+    public bool Json { get; set; }
+
+    /// <summary>The folder to load: the one named, or the bundled model's.</summary>
+    public string ModelFolder => Model ?? Bundled.Model;
+
+    /// <summary>The backend that the options ask for.</summary>
+    public IBackend OpenBackend()
+    {
+        if (Threads is < 0 or > 1024)
+            throw new ElmException($"--threads is {Threads}: it must be between 0 (all cores) and 1024");
+        return new CpuBackend(Threads);
+    }
+
+    /// <summary>Loads the model and runs something with it.</summary>
+    public int With(Func<LanguageModel, IBackend, int> action)
+    {
+        using IBackend backend = OpenBackend();
+        using LanguageModel model = LanguageModel.Load(ModelFolder, backend);
+        return action(model, backend);
+    }
+}
+
+/// <summary>The model and problems that come with the program.</summary>
+internal static class Bundled
+{
+    private static readonly string Folder = Path.Combine(AppContext.BaseDirectory, "models", "tiny-math");
+
+    /// <summary>The bundled model's folder.</summary>
+    public static string Model => Existing(Path.Combine(Folder, "model"), "--model");
+
+    /// <summary>The bundled stream of problems.</summary>
+    public static string Stream => Existing(Path.Combine(Folder, "stream.jsonl"), "--data");
+
+    private static string Existing(string path, string option) =>
+        Path.Exists(path) ? path : throw new ElmException($"the bundled {path} is missing; name another with {option}");
+}
