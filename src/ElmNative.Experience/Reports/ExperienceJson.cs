@@ -20,16 +20,16 @@ namespace ElmNative.Experience.Reports;
 public sealed partial class ExperienceJson : JsonSerializerContext
 {
     /// <summary>One line a record.</summary>
-    public static ExperienceJson Lines { get; } = new(Options(indented: false));
+    public static ExperienceJson Lines { get; } = new(Written(indented: false));
 
     /// <summary>For files that hold one record.</summary>
-    public static ExperienceJson Indented { get; } = new(Options(indented: true));
+    public static ExperienceJson Indented { get; } = new(Written(indented: true));
 
-    private static JsonSerializerOptions Options(bool indented) => new(Default.Options)
+    private static JsonSerializerOptions Written(bool indented) => new()
     {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         WriteIndented = indented,
         NewLine = "\n",
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-        TypeInfoResolver = null,
     };
 }
