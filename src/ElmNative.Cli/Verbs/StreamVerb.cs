@@ -26,9 +26,12 @@ internal sealed class StreamOptions : TrainingOptions
     [Option("retrieval", MetaValue = "input|kv", Default = RetrievalKind.Input, HelpText = "Find memories by mean embeddings, or by pooled queries and keys layer by layer.")]
     public RetrievalKind Retrieval { get; set; }
 
-    [Option("verifier", MetaValue = "likelihood|oracle|none", Default = VerifierKind.Likelihood,
-        HelpText = "Settles a disagreement between the two answers; oracle looks at the truth (an upper bound); none takes the memory-aided answer.")]
-    public VerifierKind Verifier { get; set; }
+    [Option("verifier", MetaValue = "KIND", Default = "likelihood",
+        HelpText = "Settles a disagreement between the two answers: likelihood; prm:DIR, a process reward model; oracle, which looks at the truth (an upper bound); none takes the memory-aided answer.")]
+    public string Verifier { get; set; } = "likelihood";
+
+    [Option("prm-aggregate", MetaValue = "product|min|last|mean", Default = StepAggregation.Product, HelpText = "How the reward model's step scores become one.")]
+    public StepAggregation PrmAggregate { get; set; }
 
     [Option("parallel", MetaValue = "N", Default = 1, HelpText = "Memories trained side by side. Changes no result.")]
     public int Parallel { get; set; }
@@ -37,17 +40,11 @@ internal sealed class StreamOptions : TrainingOptions
     public bool Overwrite { get; set; }
 }
 
-/// <summary>What settles disagreements.</summary>
-internal enum VerifierKind
-{
-    Likelihood,
-    Oracle,
-    None,
-}
-
 /// <summary><c>elmn stream</c>: the main job. Rows go by on standard error; the closing table, or JSON, is the result.</summary>
 internal static class StreamVerb
 {
+    private const string PrmPrefix = "prm:";
+
     public static int Run(StreamOptions options, CancellationToken cancellation)
     {
         string dataFile = options.Data ?? Bundled.Stream;
@@ -56,11 +53,16 @@ internal static class StreamVerb
         {
             AnswerChecker checker = new();
             ModelPolicy policy = new(model);
+            using ProcessRewardModel? rewardModel = options.Verifier.StartsWith(PrmPrefix, StringComparison.Ordinal)
+                ? ProcessRewardModel.Load(options.Verifier[PrmPrefix.Length..], backend)
+                : null;
             IVerifier? verifier = options.Verifier switch
             {
-                VerifierKind.Likelihood => new LikelihoodVerifier(policy),
-                VerifierKind.Oracle => new OracleVerifier(checker),
-                _ => null,
+                _ when rewardModel is not null => new ProcessRewardVerifier(rewardModel, options.PrmAggregate),
+                "likelihood" => new LikelihoodVerifier(policy),
+                "oracle" => new OracleVerifier(checker),
+                "none" => null,
+                _ => throw new ElmException($"--verifier is '{options.Verifier}': it must be likelihood, prm:DIR, oracle or none"),
             };
             TrainingSettings settings = options.SettingsFor(model);
             OnlineProtocol protocol = new(policy, checker, verifier, options.Retrieval, settings);
