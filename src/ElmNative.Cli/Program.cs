@@ -51,11 +51,15 @@ internal static class Program
             settings.CaseInsensitiveEnumValues = true;
             settings.ParsingCulture = System.Globalization.CultureInfo.InvariantCulture;
         });
-        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, VerifyOptions, InfoOptions>(args);
+        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, ChatOptions, MemoryOptions, ScoreOptions, TokenizeOptions, VerifyOptions, InfoOptions>(args);
         return result.MapResult(
             (StreamOptions options) => StreamVerb.Run(options, cancellation),
             (TrainOptions options) => TrainVerb.Run(options, cancellation),
             (GenerateOptions options) => GenerateVerb.Run(options, cancellation),
+            (ChatOptions options) => ChatVerb.Run(options, cancellation),
+            (MemoryOptions options) => MemoryVerb.Run(options),
+            (ScoreOptions options) => ScoreVerb.Run(options),
+            (TokenizeOptions options) => TokenizeVerb.Run(options),
             (VerifyOptions options) => VerifyVerb.Run(options),
             (InfoOptions options) => InfoVerb.Run(options),
             errors => Explain(result, errors.ToArray()));

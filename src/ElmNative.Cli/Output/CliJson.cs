@@ -8,12 +8,21 @@ internal sealed record GeneratedText(string Text, int[] Tokens, float[] Logprobs
 /// <summary>A compared value as <c>elmn verify --json</c> prints it.</summary>
 internal sealed record VerifiedValue(string Name, long Count, double? MaxAbsolute, double? MaxRelative, double? RelativeL2, double Tolerance, bool Passed);
 
+/// <summary>A file of vectors as <c>elmn verify --json</c> prints it.</summary>
+internal sealed record VerifiedLines(string File, int Matched, int Total);
+
 /// <summary>The machine as <c>elmn info --json</c> prints it.</summary>
 internal sealed record MachineInfo(string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string Device, string[] Backends, string BundledModel);
+
+/// <summary>A response as <c>elmn score --json</c> prints it.</summary>
+internal sealed record ScoredResponse(int Index, double Score, double[] Steps);
 
 /// <summary>JSON without reflection: the shipped program is trimmed.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(GeneratedText))]
 [JsonSerializable(typeof(VerifiedValue))]
+[JsonSerializable(typeof(VerifiedLines))]
 [JsonSerializable(typeof(MachineInfo))]
+[JsonSerializable(typeof(ScoredResponse))]
+[JsonSerializable(typeof(int[]))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -5,21 +5,45 @@ using ElmNative.Cli.Output;
 using ElmNative.Compute;
 using ElmNative.Experience.Golden;
 using ElmNative.Transformers.Models;
+using ElmNative.Transformers.Tokenization;
 using Spectre.Console;
 
 namespace ElmNative.Cli.Verbs;
 
-[Verb("verify", HelpText = "Replay golden values of an independent implementation on a model.")]
+[Verb("verify", HelpText = "Replay golden values of an independent implementation, or vectors of a tokenizer, a template, a grader.")]
 internal sealed class VerifyOptions : ModelOptions
 {
-    [Option("golden", Required = true, MetaValue = "DIR", HelpText = "Folder with forward, policy, keys, adamw .safetensors and greedy.jsonl.")]
-    public string Golden { get; set; } = "";
+    [Option("golden", MetaValue = "DIR", HelpText = "Folder with forward, policy, keys, adamw .safetensors and greedy.jsonl.")]
+    public string? Golden { get; set; }
+
+    [Option("tokens", MetaValue = "FILE", HelpText = "JSON Lines with text and ids.")]
+    public string? Tokens { get; set; }
+
+    [Option("special", HelpText = "With --tokens: let the tokenizer add its special tokens.")]
+    public bool Special { get; set; }
+
+    [Option("chat", MetaValue = "FILE", HelpText = "JSON Lines with messages, add_generation_prompt and text.")]
+    public string? Chat { get; set; }
 }
 
-/// <summary><c>elmn verify</c>: a row for each golden tensor; exit code 1 if one fails.</summary>
+/// <summary><c>elmn verify</c>: a row for each golden tensor, a count for each file of vectors; exit code 1 if anything differs.</summary>
 internal static class VerifyVerb
 {
     public static int Run(VerifyOptions options)
+    {
+        if (options.Golden is null && options.Tokens is null && options.Chat is null)
+            throw new ElmException("nothing to verify: give --golden DIR, --tokens FILE or --chat FILE");
+        List<string> failures = [];
+        if (options.Golden is { } golden && Values(options, golden) is int failed and > 0)
+            failures.Add($"{failed} golden values of {golden} are not met");
+        if (options.Tokens is { } tokens)
+            Count(tokens, TextReplay.Tokens(tokens, BytePairTokenizer.Load(options.ModelFolder), options.Special), options.Json, failures);
+        if (options.Chat is { } chat)
+            Count(chat, TextReplay.Chat(chat, ChatTemplate.Load(options.ModelFolder) ?? throw new ElmException($"{options.ModelFolder} has no chat template")), options.Json, failures);
+        return failures.Count == 0 ? 0 : throw new ElmException(string.Join("; ", failures) + ": see above");
+    }
+
+    private static int Values(VerifyOptions options, string golden)
     {
         using IBackend backend = options.OpenBackend();
         using LanguageModel model = LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend);
@@ -27,7 +51,7 @@ internal static class VerifyVerb
         Table table = new Table().Border(TableBorder.Simple).AddColumns("value", "count", "max abs", "max rel", "rel L2", "tolerance", "");
         foreach (int column in new[] { 1, 2, 3, 4, 5 })
             table.Columns[column].RightAligned();
-        foreach (GoldenRow row in GoldenReplay.Replay(model, options.Golden))
+        foreach (GoldenRow row in GoldenReplay.Replay(model, golden))
         {
             rows.Add(row);
             table.AddRow(row.Name, $"{row.Count}", Number(row.MaxAbsolute), Number(row.MaxRelative), Number(row.RelativeL2), Number(row.Tolerance),
@@ -43,9 +67,19 @@ internal static class VerifyVerb
             Terminal.Results.Write(table);
             Console.Out.WriteLine($"{rows.Count - failed} of {rows.Count} values within tolerance ({backend.Description})");
         }
-        if (failed > 0)
-            throw new ElmException($"{failed} of {rows.Count} golden values of {options.Golden} are not met: see the rows marked FAIL");
-        return 0;
+        return failed;
+    }
+
+    private static void Count(string file, ReplayCount count, bool json, List<string> failures)
+    {
+        if (json)
+            Console.Out.WriteLine(JsonSerializer.Serialize(new VerifiedLines(file, count.Matched, count.Total), CliJson.Default.VerifiedLines));
+        else
+            Console.Out.WriteLine($"{file}: {count.Matched} of {count.Total} lines equal");
+        foreach (Mismatch mismatch in count.Mismatches)
+            Terminal.Note($"  line {mismatch.Line}\n    expected {mismatch.Expected}\n    got      {mismatch.Actual}");
+        if (count.Matched < count.Total)
+            failures.Add($"{count.Total - count.Matched} lines of {file} differ");
     }
 
     private static string Number(double value) => value == 0 ? "0" : value.ToString("0.0e+00", CultureInfo.InvariantCulture);

@@ -119,7 +119,7 @@ public static class SafetensorsWriter
 
     /// <summary>Writes a file of another kind (a config, an index) with the same promise: whole or not at all.</summary>
     /// <exception cref="ElmException">as <see cref="Write"/></exception>
-    internal static void WriteText(string path, ReadOnlyMemory<byte> text) =>
+    public static void WriteText(string path, ReadOnlyMemory<byte> text) =>
         WriteWhole(path, text.Length, stream => stream.Write(text.Span));
 
     private static void WriteWhole(string path, long bytes, Action<Stream> write)
