@@ -55,8 +55,8 @@ internal static class GenerateVerb
         return options.With((model, backend) =>
         {
             ModelPolicy policy = new(model);
-            int[] ids = options.Raw ? model.Tokenizer.Encode(prompt, addSpecialTokens: true) : PromptBuilder.Build(policy, prompt, raw: false);
-            float[] memory = options.Memory is null ? [] : MemoryFile.Load(options.Memory, policy).Rows;
+            int[] ids = options.Raw ? model.Tokenizer.Encode(prompt, addSpecialTokens: true) : new PromptBuilder(policy).Ids(prompt);
+            float[] memory = options.Memory is null ? [] : MemoryFile.Read(options.Memory, policy).Rows;
             SamplingSettings sampling = new(options.Temperature, options.TopK, options.TopP, options.MinP);
             GenerationRequest request = new(memory, ids, options.Count, options.MaxTokens, sampling, new RandomKey(options.Seed, 0, 0));
 

@@ -1,6 +1,7 @@
 using CommandLine;
 using ElmNative.Compute;
 using ElmNative.Compute.Cpu;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Cli.Verbs;
@@ -47,6 +48,16 @@ internal static class Bundled
 
     /// <summary>The bundled stream of problems.</summary>
     public static string Stream => Existing(Path.Combine(Folder, "stream.jsonl"), "--data");
+
+    /// <summary>Whether a model is the bundled one, wherever it was loaded from.</summary>
+    public static bool Is(LanguageModel model)
+    {
+        string folder = Path.Combine(Folder, "model");
+        if (!Directory.Exists(folder))
+            return false;
+        using Checkpoint bundled = Checkpoint.Open(folder);
+        return bundled.Fingerprint == model.Fingerprint;
+    }
 
     private static string Existing(string path, string option) =>
         Path.Exists(path) ? path : throw new ElmException($"the bundled {path} is missing; name another with {option}");

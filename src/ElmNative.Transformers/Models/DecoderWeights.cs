@@ -41,7 +41,8 @@ internal sealed class DecoderWeights : IDisposable
         {
             Embedding = Matrix("model.embed_tokens.weight", c.VocabularySize, c.HiddenSize);
             FinalNorm = Vector("model.norm.weight", c.HiddenSize);
-            Head = c.TiedHead ? Embedding : Matrix("lm_head.weight", c.VocabularySize, c.HiddenSize);
+            if (c.Architecture != ProcessRewardModel.Architecture)
+                Head = c.TiedHead ? Embedding : Matrix("lm_head.weight", c.VocabularySize, c.HiddenSize);
             Layers = new LayerWeights[c.Layers];
             for (int i = 0; i < c.Layers; i++)
             {
@@ -75,7 +76,7 @@ internal sealed class DecoderWeights : IDisposable
     /// <summary>[vocabulary, hidden].</summary>
     public Tensor Embedding { get; }
 
-    /// <summary>[vocabulary, hidden]; the embedding itself where the head is tied.</summary>
+    /// <summary>[vocabulary, hidden]; the embedding itself where the head is tied; absent in a reward model.</summary>
     public Tensor Head { get; }
 
     /// <summary>[1, hidden].</summary>
@@ -94,6 +95,12 @@ internal sealed class DecoderWeights : IDisposable
             buffer.Dispose();
         buffers.Clear();
     }
+
+    /// <summary>A matrix beside the decoder's own (a reward head), [rows, columns].</summary>
+    public Tensor Extra(string name, int rows, int columns) => Matrix(name, rows, columns);
+
+    /// <summary>A vector beside the decoder's own, [1, size].</summary>
+    public Tensor Extra(string name, int size) => Vector(name, size);
 
     private Tensor Matrix(string name, int rows, int columns) => Place(checkpoint.Get(name, rows, columns), rows, columns);
 

@@ -31,31 +31,28 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Opens a folder with config.json, model.safetensors (or shards), tokenizer.json and tokenizer_config.json.</summary>
     /// <exception cref="ElmException">anything missing, malformed or unsupported, or a weight that is not finite: one sentence that names it</exception>
-    public static LanguageModel Load(string folder, IBackend backend)
-    {
-        Checkpoint checkpoint = Checkpoint.Open(folder);
-        try
-        {
-            return Finish(checkpoint, backend, BytePairTokenizer.Load(folder), Tokenization.ChatTemplate.Load(folder));
-        }
-        catch
-        {
-            checkpoint.Dispose();
-            throw;
-        }
-    }
+    public static LanguageModel Load(string folder, IBackend backend) => RefuseReward(Open(folder, backend, withTokenizer: true));
 
     /// <summary>Opens a folder's weights only, for work on token ids: golden values, benchmarks.</summary>
     /// <exception cref="ElmException">as <see cref="Load"/></exception>
-    public static LanguageModel LoadWithoutTokenizer(string folder, IBackend backend)
+    public static LanguageModel LoadWithoutTokenizer(string folder, IBackend backend) => RefuseReward(Open(folder, backend, withTokenizer: false));
+
+    /// <summary>Opens a decoder of any supported architecture, with or without a head that predicts tokens.</summary>
+    internal static LanguageModel Open(string folder, IBackend backend, bool withTokenizer)
     {
         Checkpoint checkpoint = Checkpoint.Open(folder);
+        LanguageModel? model = null;
         try
         {
-            return Finish(checkpoint, backend, NoTokenizer.Instance, null);
+            model = withTokenizer
+                ? new LanguageModel(checkpoint, backend, BytePairTokenizer.Load(folder), Tokenization.ChatTemplate.Load(folder))
+                : new LanguageModel(checkpoint, backend, NoTokenizer.Instance, null);
+            model.Check();
+            return model;
         }
         catch
         {
+            model?.Dispose();
             checkpoint.Dispose();
             throw;
         }
@@ -180,6 +177,36 @@ public sealed class LanguageModel : IDisposable
         return new ForwardTrace(hidden, logitValues, query, key);
     }
 
+    /// <summary>
+    /// The hidden states after the final norm at some positions of each sequence, one after another: [positions x hidden]. Sequences run in one pass.
+    /// </summary>
+    internal float[] HiddenAt(IReadOnlyList<int[]> sequences, IReadOnlyList<int[]> positions)
+    {
+        foreach (int[] sequence in sequences)
+            RefuseUnknown(sequence);
+        using RentedTensors rent = new(Buffers);
+        PackedTree[] trees = sequences.Select(ids => new PackedTree([], ids, [])).ToArray();
+        PackedBatch batch = new(trees, HiddenSize, MaxPositions);
+        RowLayout layout = Upload(batch, rent);
+        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
+        state.KeyStore = state.Key;
+        state.ValueStore = state.Value;
+        EmbedInto(batch, trees, state.Input, rent);
+        for (int i = 0; i < Layers; i++)
+        {
+            Decoder.Project(i, state);
+            Decoder.Mix(i, layout, state);
+        }
+        int[] rows = positions.SelectMany((places, t) => places.Select(place => batch.Trees[2 * t] + place)).ToArray();
+        Tensor indices = rent.I32(1, rows.Length), hidden = rent.F32(rows.Length, HiddenSize);
+        float[] result = new float[rows.Length * HiddenSize];
+        Backend.Upload<int>(rows, indices);
+        Backend.GatherRows(state.Output, indices, hidden);
+        Backend.RmsNorm(hidden, Weights.FinalNorm, Config.RmsNormEpsilon, hidden);
+        Backend.Download<float>(hidden, result);
+        return result;
+    }
+
     /// <summary>Says which weight is not finite, after logits were found to be NaN: throws, or returns the sentence for finite weights.</summary>
     internal ElmException NotANumber()
     {
@@ -229,24 +256,22 @@ public sealed class LanguageModel : IDisposable
         checkpoint.Dispose();
     }
 
-    private static LanguageModel Finish(Checkpoint checkpoint, IBackend backend, ITokenizer tokenizer, IChatTemplate? template)
+    private static LanguageModel RefuseReward(LanguageModel model)
     {
-        if (tokenizer.VocabularySize > checkpoint.Config.VocabularySize)
-            throw new ElmException($"{checkpoint.Folder}: tokenizer.json has {tokenizer.VocabularySize} tokens but the model only {checkpoint.Config.VocabularySize} embeddings; take both from one model");
-        LanguageModel model = new(checkpoint, backend, tokenizer, template);
-        try
-        {
-            if (model.Weights.Stored.Sum(tensor => tensor.Bytes) <= CheckedAtLoad)
-                foreach (StoredTensor tensor in model.Weights.Stored)
-                    WeightCheck.RequireFinite(checkpoint, tensor);
+        if (model.Weights.Head.IsPresent)
             return model;
-        }
-        catch
-        {
-            model.Buffers.Dispose();
-            model.Weights.Dispose();
-            throw;
-        }
+        string folder = model.checkpoint.Folder;
+        model.Dispose();
+        throw new ElmException($"{folder}: this is a process reward model, which scores responses and writes none; name it with --verifier prm:{folder}");
+    }
+
+    private void Check()
+    {
+        if (Tokenizer.VocabularySize > Config.VocabularySize)
+            throw new ElmException($"{checkpoint.Folder}: tokenizer.json has {Tokenizer.VocabularySize} tokens but the model only {Config.VocabularySize} embeddings; take both from one model");
+        if (Weights.Stored.Sum(tensor => tensor.Bytes) <= CheckedAtLoad)
+            foreach (StoredTensor tensor in Weights.Stored)
+                WeightCheck.RequireFinite(checkpoint, tensor);
     }
 
     private float[][] Pool(PackedTree[] trees, bool keys, int skipRows)

@@ -1,0 +1,103 @@
+using System.Globalization;
+using CommandLine;
+using ElmNative.Compute;
+using ElmNative.Experience.Answers;
+using ElmNative.Experience.Learning;
+using ElmNative.Transformers.Models;
+
+namespace ElmNative.Cli.Verbs;
+
+/// <summary>Options of the verbs that train memories. What is not given comes from the preset.</summary>
+internal abstract class TrainingOptions : ModelOptions
+{
+    [Option("preset", MetaValue = "NAME", HelpText = "Settings to start from: tiny, paper-qwen or paper-llama (default: tiny for the bundled model, else the model's family).")]
+    public string? Preset { get; set; }
+
+    [Option("steps", MetaValue = "N", HelpText = "Training steps of a memory; 0 stores it untrained.")]
+    public int? Steps { get; set; }
+
+    [Option("group", MetaValue = "G", HelpText = "Rollouts of a step.")]
+    public int? Group { get; set; }
+
+    [Option("lr", MetaValue = "X|auto", HelpText = "Step size; auto is a fraction of the RMS of the embedding matrix (0.136: 0.02 on the bundled model; 0.05 in the paper presets).")]
+    public string? LearningRate { get; set; }
+
+    [Option("beta", MetaValue = "X", HelpText = "Weight of the KL term against the model without a memory.")]
+    public double? Beta { get; set; }
+
+    [Option("temperature", MetaValue = "T", HelpText = "Sampling temperature of the rollouts.")]
+    public double? Temperature { get; set; }
+
+    [Option("objective", MetaValue = "vote|truth|sft", HelpText = "What a rollout is rewarded for: agreeing with the majority, being right, or SFT on the greedy response.")]
+    public Objective? Objective { get; set; }
+
+    [Option("scale-rewards", MetaValue = "group|none", HelpText = "Divide advantages by the group's standard deviation, or not.")]
+    public RewardScale? ScaleRewards { get; set; }
+
+    [Option("vote", MetaValue = "equivalence|exact", HelpText = "Count equivalent answers as one, or exact strings (TTRL).")]
+    public VoteRule? Vote { get; set; }
+
+    [Option("init", MetaValue = "text|bins", HelpText = "First values of a memory: the question's first tokens repeated or cut, or means over stretches of it.")]
+    public InitialisationKind? Initialisation { get; set; }
+
+    [Option("rows", MetaValue = "N", HelpText = "Rows of a memory.")]
+    public int? Rows { get; set; }
+
+    [Option("max-tokens", MetaValue = "N", HelpText = "Length limit of a completion.")]
+    public int? MaxTokens { get; set; }
+
+    [Option("prompt", MetaValue = "chat|raw", HelpText = "Use the model's chat template, or the bare text.")]
+    public PromptKind? Prompt { get; set; }
+
+    [Option("seed", MetaValue = "S", Default = 0UL, HelpText = "Seed of the rollouts.")]
+    public ulong Seed { get; set; }
+
+    /// <summary>The name of the preset that applies to a model.</summary>
+    public string PresetFor(LanguageModel model) =>
+        Preset ?? (Bundled.Is(model) ? "tiny" : model.ModelType.StartsWith("qwen", StringComparison.Ordinal) ? "paper-qwen" : "paper-llama");
+
+    /// <summary>The preset with everything that was given put in.</summary>
+    public TrainingSettings SettingsFor(LanguageModel model)
+    {
+        TrainingSettings preset = Presets.Named(PresetFor(model));
+        return preset with
+        {
+            Steps = Steps ?? preset.Steps,
+            Group = Group ?? preset.Group,
+            LearningRate = ParseRate() ?? preset.LearningRate,
+            Beta = Beta ?? preset.Beta,
+            Temperature = Temperature ?? preset.Temperature,
+            Objective = Objective ?? preset.Objective,
+            ScaleByStd = ScaleRewards is { } scale ? scale == RewardScale.Group : preset.ScaleByStd,
+            VoteRule = Vote ?? preset.VoteRule,
+            Initialisation = Initialisation ?? preset.Initialisation,
+            Rows = Rows ?? preset.Rows,
+            MaxTokens = MaxTokens ?? preset.MaxTokens,
+            RawPrompt = Prompt is { } prompt ? prompt == PromptKind.Raw : preset.RawPrompt,
+            Seed = Seed,
+        };
+    }
+
+    private double? ParseRate()
+    {
+        if (LearningRate is null or "auto")
+            return null;
+        return double.TryParse(LearningRate, NumberStyles.Float, CultureInfo.InvariantCulture, out double rate)
+            ? rate
+            : throw new ElmException($"--lr is '{LearningRate}': it must be a number or auto");
+    }
+}
+
+/// <summary>What advantages are divided by.</summary>
+internal enum RewardScale
+{
+    Group,
+    None,
+}
+
+/// <summary>How a problem becomes a prompt.</summary>
+internal enum PromptKind
+{
+    Chat,
+    Raw,
+}
