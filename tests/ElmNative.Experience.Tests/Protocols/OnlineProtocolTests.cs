@@ -152,6 +152,26 @@ public sealed class OnlineProtocolTests
     }
 
     [TestMethod]
+    public void A_problem_that_cannot_be_written_leaves_nothing_and_the_run_goes_on_later()
+    {
+        using TestFolder folder = new();
+        Run(folder.In("whole"), new FakePolicy(), parallel: 2);
+        string memories = folder.In("run", "memories"), aside = folder.In("run", "aside");
+        Blocker blocker = new(() =>
+        {
+            Directory.Move(memories, aside);
+            File.WriteAllText(memories, "in the way");
+        });
+        StringAssert.Contains(Assert.ThrowsExactly<ElmException>(() => Run(folder.In("run"), new FakePolicy(), parallel: 2, watcher: blocker)).Message, "memories");
+        Assert.HasCount(3, Samples(folder.In("run")));
+        Assert.HasCount(9, File.ReadAllLines(folder.In("run", "steps.jsonl")));
+        File.Delete(memories);
+        Directory.Move(aside, memories);
+        Run(folder.In("run"), new FakePolicy(), parallel: 2);
+        AssertSame(Content(folder.In("whole")), Content(folder.In("run")));
+    }
+
+    [TestMethod]
     public void The_observer_sees_every_problem_in_order_and_every_step()
     {
         using TestFolder folder = new();
@@ -249,6 +269,16 @@ public sealed class OnlineProtocolTests
         Assert.AreEqual(string.Join(" ", expected.Keys.Order()), string.Join(" ", actual.Keys.Order()));
         foreach ((string name, string content) in expected)
             Assert.AreEqual(content, actual[name], name);
+    }
+
+    /// <summary>Does something after the third problem.</summary>
+    private sealed class Blocker(Action block) : IRunObserver
+    {
+        public void ProblemDone(SampleRecord sample, Summary soFar)
+        {
+            if (sample.Index == 2)
+                block();
+        }
     }
 
     private sealed class Watcher : IRunObserver
