@@ -33,6 +33,21 @@ public sealed class MemoryTrainerTests
     }
 
     [TestMethod]
+    [DataRow(Objective.Vote)]
+    [DataRow(Objective.Sft)]
+    public void Memories_that_do_not_fit_together_train_one_after_another_to_the_same_bits(Objective objective)
+    {
+        TrainingSettings settings = Settings with { Objective = objective, Beta = objective == Objective.Vote ? 0.01 : 0 };
+        FakePolicy policy = new();
+        IReadOnlyList<TrainedMemory> together = Trainer(new FakePolicy(), settings).Train(Tasks(7));
+        IReadOnlyList<TrainedMemory> apart = new MemoryTrainer(policy, new AnswerChecker(), settings) { ActivationMemory = 20_000 }.Train(Tasks(7));
+        Assert.IsGreaterThan(6, policy.TrainingPasses.Count);
+        Assert.IsLessThan(7, policy.TrainingPasses.Max());
+        for (int i = 0; i < 7; i++)
+            CollectionAssert.AreEqual(together[i].Memory.Rows, apart[i].Memory.Rows);
+    }
+
+    [TestMethod]
     public void Seed_problem_and_step_name_the_random_numbers()
     {
         float[] Rows(ulong seed, int index) =>
