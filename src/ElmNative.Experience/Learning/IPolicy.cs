@@ -31,6 +31,9 @@ public interface IPolicy
     /// <summary>Root mean square of the input embedding matrix.</summary>
     double EmbeddingRms { get; }
 
+    /// <summary>Bytes that <see cref="Forward"/> keeps for each row of a pass that will be walked back.</summary>
+    long TrainingBytesPerRow { get; }
+
     /// <summary>Text to ids and back.</summary>
     ITokenizer Tokenizer { get; }
 
@@ -90,6 +93,8 @@ public sealed class ModelPolicy(LanguageModel model) : IPolicy
     public string Fingerprint => model.Fingerprint;
     /// <inheritdoc/>
     public double EmbeddingRms => model.EmbeddingRms;
+    /// <inheritdoc/>
+    public long TrainingBytesPerRow => model.TrainingBytesPerRow;
     /// <inheritdoc/>
     public ITokenizer Tokenizer => model.Tokenizer;
     /// <inheritdoc/>

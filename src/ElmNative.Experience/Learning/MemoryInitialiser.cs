@@ -7,9 +7,9 @@ namespace ElmNative.Experience.Learning;
 public enum InitialisationKind
 {
     /// <summary>Embeddings of the question's first tokens; a shorter question is repeated (PEFT's text initialisation).</summary>
-    [System.Text.Json.Serialization.JsonStringEnumMemberName("text")] Text,
+    Text,
     /// <summary>Means of the embeddings of contiguous, equally long stretches of the question, so that no part of a long one is lost. A deviation from the paper.</summary>
-    [System.Text.Json.Serialization.JsonStringEnumMemberName("bins")] Bins,
+    Bins,
 }
 
 /// <summary>The first values of a memory.</summary>

@@ -40,6 +40,9 @@ public sealed class MemoryTrainer
     /// <summary>The settings, with the step size made explicit.</summary>
     public TrainingSettings Settings { get; }
 
+    /// <summary>Bytes that the activations of a backward pass may take; what does not fit together runs one after another, with the same result.</summary>
+    public long ActivationMemory { get; init; } = ActivationBudget.Default;
+
     /// <summary>Makes a memory of each problem.</summary>
     /// <param name="tasks">the problems</param>
     /// <param name="stepDone">called for every step of every memory, in the order of the tasks within a step</param>
@@ -85,19 +88,21 @@ public sealed class MemoryTrainer
             else
                 trainees[i].Steps.Add(Record(trainees[i], step, groups[i]));
         }
-        if (active.Count == 0)
-            return;
+        PackedTree[] trees = [.. active.Select(a => new PackedTree(a.Trainee.Rows, a.Trainee.Task.PromptIds, a.Rollouts.Tokens))];
+        foreach (Range range in ActivationBudget.Split(trees, policy, ActivationMemory))
+            PolicyUpdate(active.GetRange(range.Start.Value, range.End.Value - range.Start.Value), trees[range], step);
+    }
 
+    private void PolicyUpdate(List<(Trainee Trainee, Rollouts Rollouts)> active, PackedTree[] trees, int step)
+    {
         float[][][]? reference = null;
         if (Settings.Beta > 0)
         {
-            using IPolicyPass basePass = policy.Forward(
-                [.. active.Select(a => new PackedTree([], a.Trainee.Task.PromptIds, a.Rollouts.Tokens))], (float)Settings.Temperature, keepForBackward: false);
+            using IPolicyPass basePass = policy.Forward([.. trees.Select(tree => tree with { SoftPrompt = [] })], (float)Settings.Temperature, keepForBackward: false);
             reference = basePass.LogProbs;
         }
         PolicyLoss loss = new(Settings.MaxTokens, Settings.Beta, Settings.ClipRange);
-        using IPolicyPass pass = policy.Forward(
-            [.. active.Select(a => new PackedTree(a.Trainee.Rows, a.Trainee.Task.PromptIds, a.Rollouts.Tokens))], (float)Settings.Temperature, keepForBackward: true);
+        using IPolicyPass pass = policy.Forward(trees, (float)Settings.Temperature, keepForBackward: true);
         PolicyLossResult[] losses = [.. active.Select((a, i) => loss.Compute(pass.LogProbs[i], null, reference?[i], a.Rollouts.Advantages))];
         float[][] gradients = pass.Backward([.. losses.Select(l => l.DLogProbs)]);
         for (int i = 0; i < active.Count; i++)
@@ -148,8 +153,14 @@ public sealed class MemoryTrainer
 
     private void SupervisedStep(Trainee[] trainees, int step)
     {
-        using IPolicyPass pass = policy.Forward(
-            [.. trainees.Select(t => new PackedTree(t.Rows, t.Task.PromptIds, [t.Target!.Tokens]))], temperature: 1, keepForBackward: true);
+        PackedTree[] trees = [.. trainees.Select(t => new PackedTree(t.Rows, t.Task.PromptIds, [t.Target!.Tokens]))];
+        foreach (Range range in ActivationBudget.Split(trees, policy, ActivationMemory))
+            SupervisedUpdate(trainees[range], trees[range], step);
+    }
+
+    private void SupervisedUpdate(Trainee[] trainees, PackedTree[] trees, int step)
+    {
+        using IPolicyPass pass = policy.Forward(trees, temperature: 1, keepForBackward: true);
         (double Loss, float[] DLogProbs)[] losses = [.. pass.LogProbs.Select(tree => SftLoss.Compute(tree[0]))];
         float[][] gradients = pass.Backward([.. losses.Select(l => new[] { l.DLogProbs })]);
         for (int i = 0; i < trainees.Length; i++)

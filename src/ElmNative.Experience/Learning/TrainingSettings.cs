@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.Json.Serialization;
 using ElmNative.Compute;
 using ElmNative.Experience.Answers;
 
@@ -9,11 +8,11 @@ namespace ElmNative.Experience.Learning;
 public enum Objective
 {
     /// <summary>GRPO; a rollout earns 1 when its answer is the group's majority answer.</summary>
-    [JsonStringEnumMemberName("vote")] Vote,
+    Vote,
     /// <summary>GRPO; a rollout earns 1 when its answer is the true one. Needs labelled problems.</summary>
-    [JsonStringEnumMemberName("truth")] Truth,
+    Truth,
     /// <summary>Supervised fine-tuning on the model's own greedy response.</summary>
-    [JsonStringEnumMemberName("sft")] Sft,
+    Sft,
 }
 
 /// <summary>Every choice in the training of a memory. The defaults are those of the bundled model.</summary>

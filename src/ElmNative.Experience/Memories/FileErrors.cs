@@ -2,7 +2,7 @@ using ElmNative.Compute;
 
 namespace ElmNative.Experience.Memories;
 
-/// <summary>Turns what a file system refuses into sentences.</summary>
+/// <summary>Turns what the file system refuses into sentences.</summary>
 internal static class FileErrors
 {
     /// <summary>Does something to a path of the output.</summary>
@@ -15,7 +15,7 @@ internal static class FileErrors
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new ElmException($"{path} cannot be written ({e.Message.TrimEnd('.')}): name an output folder that you may write to, on a disk with free space", e);
+            throw new ElmException($"{path} cannot be written ({e.Message.TrimEnd('.')}): check that you may write there and that the disk has free space", e);
         }
     }
 }

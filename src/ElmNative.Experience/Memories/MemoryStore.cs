@@ -70,7 +70,8 @@ public sealed class MemoryStore
     /// <summary>Keeps the first memories and deletes the files of all others, half-written ones included.</summary>
     public void KeepFirst(int count)
     {
-        memories.RemoveRange(count, memories.Count - count);
+        if (memories.Count > count)
+            memories.RemoveRange(count, memories.Count - count);
         FileErrors.Explain(Folder, () =>
         {
             foreach (string partial in Directory.EnumerateFiles(Folder, "*" + Ending + SafetensorsWriter.TemporaryEnding).ToArray())

@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using ElmNative.Experience.Learning;
 
 namespace ElmNative.Experience.Memories;
@@ -7,9 +6,9 @@ namespace ElmNative.Experience.Memories;
 public enum RetrievalKind
 {
     /// <summary>Mean embedding of the question's tokens against the mean of a memory's rows.</summary>
-    [JsonStringEnumMemberName("input")] Input,
+    Input,
     /// <summary>Each layer's pooled pre-rotary queries of the question alone against the pooled pre-rotary keys of a memory alone; the mean of the layers' cosines.</summary>
-    [JsonStringEnumMemberName("kv")] Kv,
+    Kv,
 }
 
 /// <summary>A retrieved memory.</summary>

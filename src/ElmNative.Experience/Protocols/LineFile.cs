@@ -50,6 +50,19 @@ internal sealed class LineFile : IDisposable
         });
     }
 
+    /// <summary>Bytes in the file. Call <see cref="KeepFirst"/> once before.</summary>
+    public long End => stream.Position;
+
+    /// <summary>Cuts the file back to an earlier <see cref="End"/>.</summary>
+    public void CutTo(long end)
+    {
+        FileErrors.Explain(path, () =>
+        {
+            stream.SetLength(end);
+            stream.Position = end;
+        });
+    }
+
     /// <summary>Appends bytes that end in a line break, in one write. Call <see cref="KeepFirst"/> once before.</summary>
     /// <param name="bytes">whole lines</param>
     /// <param name="toDisk">wait until they are on the disk</param>

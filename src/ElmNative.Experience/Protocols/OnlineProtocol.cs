@@ -93,7 +93,7 @@ public sealed class OnlineProtocol
         {
             policy.TokensGenerated = before;
         }
-        Summary summary = Summary.Of(folder.Samples);
+        Summary summary = Summary.Of(folder.Samples) with { Verifier = verifier is { NeedsTruth: true } ? $"{verifier.Name} (upper bound)" : verifier?.Name ?? "none" };
         folder.Finish(summary);
         folder.Time(new TimingRecord { Event = "finished", Time = DateTime.UtcNow, Count = folder.Samples.Count });
         return summary;

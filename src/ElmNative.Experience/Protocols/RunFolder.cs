@@ -73,14 +73,36 @@ public sealed class RunFolder : IDisposable
     public static RunFolder Open(string path, IPolicy policy, RunSettings settings, RunEnvironment environment) => new(path, policy, settings, environment);
 
     /// <summary>Puts a finished problem on the disk.</summary>
-    /// <exception cref="ElmException">the disk is full or gone; the problem counts as not done</exception>
+    /// <exception cref="ElmException">the disk is full or gone; the problem counts as not done, and nothing of it stays</exception>
     public void Commit(TrainedMemory trained, SampleRecord sample)
     {
-        Store.Add(trained.Memory);
-        if (trained.Steps.Count > 0)
-            stepsFile.Append(Lines(trained.Steps.Select(step => JsonSerializer.SerializeToUtf8Bytes(step, ExperienceJson.Lines.StepRecord))), toDisk: true);
-        samplesFile.Append(Lines([JsonSerializer.SerializeToUtf8Bytes(sample, ExperienceJson.Lines.SampleRecord)]), toDisk: true);
+        long stepsEnd = stepsFile.End;
+        try
+        {
+            Store.Add(trained.Memory);
+            if (trained.Steps.Count > 0)
+                stepsFile.Append(Lines(trained.Steps.Select(step => JsonSerializer.SerializeToUtf8Bytes(step, ExperienceJson.Lines.StepRecord))), toDisk: true);
+            samplesFile.Append(Lines([JsonSerializer.SerializeToUtf8Bytes(sample, ExperienceJson.Lines.SampleRecord)]), toDisk: true);
+        }
+        catch
+        {
+            TakeBack(stepsEnd);
+            throw;
+        }
         samples.Add(sample);
+    }
+
+    private void TakeBack(long stepsEnd)
+    {
+        try
+        {
+            stepsFile.CutTo(stepsEnd);
+            Store.KeepFirst(samples.Count);
+        }
+        catch (ElmException)
+        {
+            // The error that led here is the one to report; the next opening drops what is left.
+        }
     }
 
     /// <summary>Logs a time.</summary>

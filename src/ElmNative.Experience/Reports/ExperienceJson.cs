@@ -1,8 +1,11 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using ElmNative.Experience.Answers;
 using ElmNative.Experience.Learning;
+using ElmNative.Experience.Memories;
 using ElmNative.Experience.Protocols;
+using ElmNative.Experience.Verification;
 
 namespace ElmNative.Experience.Reports;
 
@@ -10,7 +13,7 @@ namespace ElmNative.Experience.Reports;
 /// How records become JSON: snake_case names in order of declaration, numbers in the shortest form that reads back the same, every member written. Generated at
 /// compile time, so that a trimmed program has it.
 /// </summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, UseStringEnumConverter = true)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(TrainingSettings))]
 [JsonSerializable(typeof(StepRecord))]
 [JsonSerializable(typeof(SampleRecord))]
@@ -31,5 +34,13 @@ public sealed partial class ExperienceJson : JsonSerializerContext
         WriteIndented = indented,
         NewLine = "\n",
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        Converters =
+        {
+            new JsonStringEnumConverter<Objective>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<InitialisationKind>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<VoteRule>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<RetrievalKind>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<Route>(JsonNamingPolicy.SnakeCaseLower),
+        },
     };
 }

@@ -18,6 +18,8 @@ public sealed record RouteCounts(int Plain, int Memory, int Same);
 /// <summary>The figures of a run or of its first problems, computed from the sample records alone.</summary>
 public sealed record Summary
 {
+    /// <summary>What settled disagreements; null where that is unknown. One that looks at the truth is marked as an upper bound.</summary>
+    public string? Verifier { get; init; }
     /// <summary>Problems.</summary>
     public required int Problems { get; init; }
     /// <summary>

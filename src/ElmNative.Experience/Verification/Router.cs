@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using ElmNative.Experience.Answers;
 using ElmNative.Experience.Protocols;
 
@@ -8,11 +7,11 @@ namespace ElmNative.Experience.Verification;
 public enum Route
 {
     /// <summary>The one without a memory: there was no memory, or the verifier did not prefer the other.</summary>
-    [JsonStringEnumMemberName("plain")] Plain,
+    Plain,
     /// <summary>The one with the memory.</summary>
-    [JsonStringEnumMemberName("memory")] Memory,
+    Memory,
     /// <summary>Both gave the same answer.</summary>
-    [JsonStringEnumMemberName("same")] Same,
+    Same,
 }
 
 /// <summary>A problem with its two responses.</summary>

@@ -25,6 +25,7 @@ internal sealed class FakePolicy : IPolicy
     public string ModelType => "fake";
     public string Fingerprint { get; init; } = "00fake";
     public double EmbeddingRms => 0.14721;
+    public long TrainingBytesPerRow => 100;
     public ITokenizer Tokenizer => tokenizer;
     public IChatTemplate? ChatTemplate { get; init; }
     public Action<int>? TokensGenerated { get; set; }
