@@ -8,14 +8,18 @@ internal sealed class Answer
     /// <summary>Longer answers are compared by spelling only.</summary>
     private const int LongestParsed = 2048;
 
-    private Answer(string spelling, Node? node)
+    private Answer(string spelling, Node? node, string? loose = null)
     {
         Spelling = spelling;
+        LooseSpelling = loose ?? spelling;
         Node = node;
     }
 
-    /// <summary>The tokens without layout; the trimmed text where it has none.</summary>
+    /// <summary>The tokens without layout; the trimmed text where it cannot be cut into tokens. Empty where there is nothing but layout.</summary>
     public string Spelling { get; }
+
+    /// <summary>The spelling by which two answers are compared when neither could be parsed.</summary>
+    public string LooseSpelling { get; }
 
     public Node? Node { get; }
 
@@ -26,7 +30,7 @@ internal sealed class Answer
         if (content.Length > LongestParsed) return new Answer(content, null);
         if (LatexLexer.Read(content) is not { } tokens) return new Answer(content, null);
         string spelling = LatexLexer.Spell(tokens);
-        return new Answer(spelling.Length == 0 ? content : spelling, LatexParser.Parse(tokens));
+        return new Answer(spelling, LatexParser.Parse(tokens), LatexLexer.SpellLoosely(tokens));
     }
 
     /// <summary>What two equal answers are, for people.</summary>

@@ -19,7 +19,7 @@ public readonly record struct AnswerVerdict(bool Same, string Why);
 /// </summary>
 public sealed class AnswerChecker : IAnswerChecker
 {
-    private const int MostRemembered = 8192;
+    private const int MostRemembered = 2048;
     private const int LongestRemembered = 512;
 
     private readonly AnswerCheckerOptions options;
@@ -44,13 +44,30 @@ public sealed class AnswerChecker : IAnswerChecker
     /// <inheritdoc/>
     public bool Same(string left, string right) => Compare(left, right).Same;
 
+    /// <summary>The reason given where reading an answer failed in a way that was not foreseen.</summary>
+    internal const string Unforeseen = "an answer that broke the checker";
+
     /// <summary>Compares two answers and says which rule decided.</summary>
     public AnswerVerdict Compare(string left, string right)
     {
         if (string.Equals(left, right, StringComparison.Ordinal)) return new AnswerVerdict(true, "identical");
         if (string.CompareOrdinal(left, right) > 0) (left, right) = (right, left);
+        try
+        {
+            return Decide(left, right);
+        }
+        catch (Exception error) when (error is ArithmeticException or ArgumentException or InvalidOperationException or IndexOutOfRangeException or NullReferenceException or FormatException)
+        {
+            // A long training run must not end for one strange completion. The tests look for this verdict.
+            return new AnswerVerdict(false, Unforeseen);
+        }
+    }
+
+    private AnswerVerdict Decide(string left, string right)
+    {
         Answer a = Read(left), b = Read(right);
-        if (a.Spelling.Length > 0 && a.Spelling == b.Spelling) return new AnswerVerdict(true, "the same spelling");
+        if (a.Spelling == b.Spelling) return new AnswerVerdict(true, "the same spelling");
+        if (a.Node is null && b.Node is null && a.LooseSpelling == b.LooseSpelling) return new AnswerVerdict(true, "the same spelling");
         if (a.Node is null || b.Node is null) return new AnswerVerdict(false, "an answer that cannot be read, and another spelling");
         if (equivalence.Same(a.Node, b.Node)) return new AnswerVerdict(true, $"the same {Answer.KindOf(a.Node, b.Node)}");
         return new AnswerVerdict(false, "different values");

@@ -14,8 +14,8 @@ internal sealed class Equivalence(Rational tolerance)
 
     private const int MostUnordered = 256;
 
-    /// <summary>Bits that rounding may cost: a difference below peak * 2^(Slack - bits) counts as zero.</summary>
-    private const int Slack = 60;
+    /// <summary>Bits by which the estimated errors may be too small.</summary>
+    private const int Slack = 16;
 
     /// <summary>The rule with the usual relative tolerance of 1e-6.</summary>
     public static Equivalence Default { get; } = new(Rational.Of(1, 1_000_000)!.Value);
@@ -112,8 +112,9 @@ internal sealed class Equivalence(Rational tolerance)
         BigComplex u = In(field, p), v = In(field, q);
         if (!u.IsValid || !v.IsValid) return false;
         BigComplex off = field.Subtract(u, v);
-        long peak = Math.Max(Math.Max(u.Magnitude, v.Magnitude), Math.Max(p.Exact is null ? p.Peak : long.MinValue, q.Exact is null ? q.Peak : long.MinValue));
-        return off.IsZero || off.Magnitude < peak + Slack - field.Parts.Bits;
+        return off.IsZero || off.Magnitude <= Math.Max(ErrorOf(p, u), ErrorOf(q, v)) + Slack;
+
+        long ErrorOf(PointValue value, BigComplex at) => value.Exact is null ? value.Error : at.Magnitude - field.Parts.Bits;
     }
 
     private static (Node Value, string? Kind)? Unit(Node node)
@@ -163,16 +164,24 @@ internal sealed class Equivalence(Rational tolerance)
         if (x is not null && y is not null && SameUnordered(x.Parts, y.Parts)) return true;
         if (x is { Parts: [var only] } && y is null && b is not (SetOperation or RealLine)) return Same(only, b);
         if (y is { Parts: [var single] } && x is null && a is not (SetOperation or RealLine)) return Same(a, single);
+        if (x is not null && Assigned(b) is { } bs) return SameUnordered(x.Parts, bs.Parts);
+        if (y is not null && Assigned(a) is { } assigned) return SameUnordered(assigned.Parts, y.Parts);
         if (x is not null && b is Sequence xs) return SameAssignments(x, xs);
         if (y is not null && a is Sequence ys) return SameAssignments(y, ys);
         if (a is Relation { Signs: [Comparison.In or Comparison.Equal], Parts: [var name, var set] } && set is not Sequence && Relations.Names(name) && Same(set, b)) return true;
         if (b is Relation { Signs: [Comparison.In or Comparison.Equal], Parts: [var title, var members] } && members is not Sequence && Relations.Names(title) && Same(a, members)) return true;
         if (Region.Of(a) is { } left && Region.Of(b) is { } right) return Region.Same(left, right, Same);
         if (a is SetOperation { Kind: 'u' } && b is SetOperation { Kind: 'u' }) return SameUnordered(United(a), United(b));
-        return a is SetOperation v && b is SetOperation w && v.Kind == w.Kind && SameInOrder(v.Parts, w.Parts);
+        return a is SetOperation v && b is SetOperation w && v.Kind == w.Kind && (v.Kind == 'n' ? SameUnordered(v.Parts, w.Parts) : SameInOrder(v.Parts, w.Parts));
 
         static List<Node> United(Node node) => node is SetOperation { Kind: 'u' } ? [.. node.Parts.SelectMany(United)] : [node];
     }
+
+    /// <summary>(x, y) = (2, 3) as x = 2, y = 3.</summary>
+    private static Collection? Assigned(Node node) =>
+        node is Relation { Signs: [Comparison.Equal], Parts: [Sequence names, Sequence values] } && names.Parts.Count == values.Parts.Count && names.Parts.All(p => p is Symbol)
+            ? new Collection([.. names.Parts.Zip(values.Parts, (name, value) => new Relation([name, value], [Comparison.Equal]))])
+            : null;
 
     /// <summary>x = 2, y = 3 against (2, 3): as many different names as members, in the order given.</summary>
     private bool SameAssignments(Collection list, Sequence sequence) =>
@@ -229,8 +238,9 @@ internal sealed class Equivalence(Rational tolerance)
     private bool SameAsStated(Relation relation, Node other)
     {
         if (Relations.ValueOf(relation) is { } value && Same(value, other)) return true;
-        return other is Sequence && relation.Signs.Any(s => s is not (Comparison.Equal or Comparison.Nearly))
-            && Region.Of(relation) is { } left && Region.Of(other) is { } right && Region.Same(left, right, Same);
+        if (other is not Sequence interval || !relation.Signs.Any(s => s is not (Comparison.Equal or Comparison.Nearly))) return false;
+        if (Region.Of(relation) is { } left && Region.Of(other) is { } right) return Region.Same(left, right, Same);
+        return Relations.AsInterval(relation) is { } range && Same(range, interval);
     }
 
     private bool SameRatios(Node a, Node b)

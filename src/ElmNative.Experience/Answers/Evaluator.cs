@@ -12,13 +12,16 @@ internal sealed class Evaluator
     private const int MostFunctions = 40;
     private const int LargestFactorial = 3000;
 
+    /// <summary>Bits beyond the field's length from which a term is more than a rounding residue.</summary>
+    private const int Absorbed = 64;
+
+
     private readonly ComplexField field;
     private readonly int point;
     private int operations;
     private int functions;
     private bool inAngle;
     private bool leftReals;
-    private long peak;
 
     private Evaluator(ComplexField field, int point)
     {
@@ -31,8 +34,8 @@ internal sealed class Evaluator
         Evaluator evaluator = new(field, point);
         if (evaluator.Exact(node) is { } exact) return new PointValue(exact, BigComplex.Invalid, 0, false);
         (evaluator.operations, evaluator.functions) = (0, 0);
-        BigComplex value = evaluator.Approximate(node);
-        return new PointValue(null, value, evaluator.peak, evaluator.leftReals);
+        Ball value = evaluator.Approximate(node);
+        return new PointValue(null, value.Value, value.Error, evaluator.leftReals);
     }
 
     /// <summary>
@@ -216,80 +219,118 @@ internal sealed class Evaluator
         return Rational.Divide(Rational.One, all);
     }
 
-    private BigComplex Approximate(Node node)
+    private Ball Approximate(Node node)
     {
-        if (++operations > MostOperations) return BigComplex.Invalid;
-        BigComplex value = node switch
+        if (++operations > MostOperations) return Ball.Invalid;
+        return node switch
         {
-            Number number => field.From(number.Value),
-            Symbol symbol => field.From(ValueOf(symbol.Name, point)),
-            Constant { Name: 'p' } => field.Parts.Pi,
-            Constant { Name: 'e' } => field.Exp(field.From(Rational.One)),
-            Constant => new BigComplex(BigReal.Zero, field.Parts.From(BigInteger.One)),
+            Number number => Rounded(field.From(number.Value)),
+            Symbol symbol => Rounded(field.From(ValueOf(symbol.Name, point))),
+            Constant { Name: 'p' } => Rounded(field.Parts.Pi),
+            Constant { Name: 'e' } => Rounded(field.Exp(field.From(Rational.One))),
+            Constant => Rounded(new BigComplex(BigReal.Zero, field.Parts.From(BigInteger.One))),
             Apply apply => ApproximateOperation(apply),
-            _ => BigComplex.Invalid,
+            _ => Ball.Invalid,
         };
-        if (value.IsValid) peak = Math.Max(peak, value.Magnitude);
-        return value;
     }
 
-    private BigComplex ApproximateOperation(Apply apply)
+    private Ball ApproximateOperation(Apply apply)
     {
         IReadOnlyList<Node> parts = apply.Parts;
         if (apply.Operation is Operation.Power) return Power(parts[0], parts[1]);
         if (apply.Operation is Operation.Call) return OpaqueCall(apply.Name, parts);
         if (apply.Operation >= Operation.Sin) return Function(apply);
-        if (apply.Operation is Operation.Binomial) return Exact(apply) is { } count ? field.From(count) : OpaqueCall("binomial", parts);
-        if (apply.Operation is Operation.Root && parts.Count == 2) return Exact(parts[1]) is { } degree && !degree.IsZero ? RationalPower(Approximate(parts[0]), Rational.Divide(1, degree)!.Value) : BigComplex.Invalid;
-        BigComplex a = Approximate(parts[0]);
+        if (apply.Operation is Operation.Binomial) return Exact(apply) is { } count ? Rounded(field.From(count)) : OpaqueCall("binomial", parts);
+        if (apply.Operation is Operation.Root && parts.Count == 2)
+            return Exact(parts[1]) is { } degree && Rational.Divide(1, degree) is { } exponent ? RationalPower(Approximate(parts[0]), exponent) : Ball.Invalid;
+        Ball a = Approximate(parts[0]);
         if (!a.IsValid) return a;
         if (parts.Count == 1)
         {
             switch (apply.Operation)
             {
                 case Operation.Negate:
-                    return -a;
+                    return a with { Value = -a.Value };
                 case Operation.Percent:
-                    return field.Divide(a, field.From(100));
+                    return Quotient(a, Rounded(field.From(100)));
                 case Operation.Degree:
-                    return inAngle ? field.Divide(field.Multiply(a, field.Parts.Pi), field.From(180)) : a;
+                    return inAngle ? Quotient(Product(a, Rounded(field.Parts.Pi)), Rounded(field.From(180))) : a;
                 case Operation.Absolute:
-                    return field.Abs(a);
+                    return Rounded(field.Abs(a.Value), a.Error);
                 case Operation.Root:
-                    return Real(a, field.Sqrt(a));
+                    return Root(a);
                 case Operation.Factorial:
-                    return WholeNumber(a) is { } n && Factorial(Rational.Of(n)) is { } product ? field.From(product) : OpaqueCall("factorial", parts);
+                    return WholeNumber(a) is { } n && Factorial(Rational.Of(n)) is { } product ? Rounded(field.From(product)) : OpaqueCall("factorial", parts);
                 case Operation.Floor or Operation.Ceiling:
-                    if (!a.IsReal) return BigComplex.Invalid;
-                    if (WholeNumber(a) is { } whole) return field.From(Rational.Of(whole));
-                    if (a.Real.Magnitude > 100 || a.Real.Exponent > 0) return BigComplex.Invalid;
-                    BigInteger floor = a.Real.Exponent < -100_000 ? (a.Real.Sign < 0 ? -1 : 0) : a.Real.Mantissa >> (int)-a.Real.Exponent;
-                    return field.From(Rational.Of(apply.Operation == Operation.Floor ? floor : floor + 1));
+                    return Floor(a, apply.Operation == Operation.Ceiling);
                 default:
-                    return BigComplex.Invalid;
+                    return Ball.Invalid;
             }
         }
-        BigComplex b = Approximate(parts[1]);
+        Ball b = Approximate(parts[1]);
+        if (!b.IsValid) return b;
         return apply.Operation switch
         {
-            Operation.Add => field.Add(a, b),
-            Operation.Subtract => field.Subtract(a, b),
-            Operation.Multiply => field.Multiply(a, b),
-            Operation.Divide => b.IsZero ? BigComplex.Invalid : field.Divide(a, b),
-            _ => BigComplex.Invalid,
+            Operation.Add => Sum(a, b),
+            Operation.Subtract => Sum(a, b with { Value = -b.Value }),
+            Operation.Multiply => Product(a, b),
+            Operation.Divide => Quotient(a, b),
+            _ => Ball.Invalid,
         };
     }
 
-    /// <summary>The integer that a real value is up to rounding, or null.</summary>
-    private static BigInteger? WholeNumber(BigComplex a)
+    /// <summary>A value with its own rounding error, and an error that it has from its arguments.</summary>
+    private Ball Rounded(BigComplex value, long inherited = Ball.NoError) =>
+        value.IsValid ? new Ball(value, Math.Max(inherited, value.Magnitude - field.Parts.Bits) + 1) : Ball.Invalid;
+
+    /// <summary>A sum; invalid in the longer field where one term would vanish in the other, since then nothing can be said about it.</summary>
+    private Ball Sum(Ball a, Ball b)
     {
-        if (!a.IsReal || a.Real.Magnitude > 80) return null;
-        if (a.Real.IsZero || a.Real.Magnitude < -60) return BigInteger.Zero;
-        if (a.Real.Exponent >= 0) return a.Real.Mantissa << (int)a.Real.Exponent;
-        int shift = (int)-a.Real.Exponent;
-        BigInteger nearest = (a.Real.Mantissa + (BigInteger.One << (shift - 1))) >> shift;
-        BigInteger off = a.Real.Mantissa - (nearest << shift);
-        return off.IsZero || off.GetBitLength() < shift - 60 ? nearest : null;
+        bool lost = field == ComplexField.Fine && !a.Value.IsZero && !b.Value.IsZero && Math.Abs(a.Value.Magnitude - b.Value.Magnitude) > field.Parts.Bits + Absorbed;
+        return lost ? Ball.Invalid : Rounded(field.Add(a.Value, b.Value), Math.Max(a.Error, b.Error));
+    }
+
+    private Ball Product(Ball a, Ball b) =>
+        Rounded(field.Multiply(a.Value, b.Value), Math.Max(a.Error + Math.Max(b.Value.Magnitude, b.Error), b.Error + Math.Max(a.Value.Magnitude, a.Error)) + 1);
+
+    /// <summary>A quotient, invalid where the divisor is zero up to its error.</summary>
+    private Ball Quotient(Ball a, Ball b)
+    {
+        long divisor = b.Value.Magnitude;
+        if (b.Value.IsZero || divisor <= b.Error + 2) return Ball.Invalid;
+        return Rounded(field.Divide(a.Value, b.Value), Math.Max(a.Error - divisor, b.Error + a.Value.Magnitude - 2 * divisor) + 3);
+    }
+
+    private Ball Root(Ball a)
+    {
+        BigComplex root = Real(a.Value, field.Sqrt(a.Value));
+        // Near zero the root of the error is the error of the root.
+        return Rounded(root, a.Value.Magnitude > a.Error + 2 ? a.Error - a.Value.Magnitude + root.Magnitude + 1 : (a.Error >> 1) + 1);
+    }
+
+    private static Ball Floor(Ball a, bool up)
+    {
+        if (WholeNumber(a) is { } whole) return Whole(whole);
+        BigReal x = a.Value.Real;
+        if (!a.Value.IsReal || x.Magnitude > 100 || x.Exponent > 0) return Ball.Invalid;
+        BigInteger floor = x.Exponent < -100_000 ? (x.Sign < 0 ? -1 : 0) : x.Mantissa >> (int)-x.Exponent;
+        return Whole(up ? floor + 1 : floor);
+
+        static Ball Whole(BigInteger value) => new(new BigReal(value, 0), Ball.NoError);
+    }
+
+    /// <summary>The integer that a real value is up to rounding, or null.</summary>
+    private static BigInteger? WholeNumber(Ball ball)
+    {
+        BigReal a = ball.Value.Real;
+        if (!ball.Value.IsReal || a.Magnitude > 80 || ball.Error > -20) return null;
+        if (a.IsZero || a.Magnitude < ball.Error + 8) return BigInteger.Zero;
+        if (a.Exponent >= 0) return a.Mantissa << (int)a.Exponent;
+        if (a.Exponent < -100_000) return null;
+        int shift = (int)-a.Exponent;
+        BigInteger nearest = (a.Mantissa + (BigInteger.One << (shift - 1))) >> shift;
+        BigInteger off = a.Mantissa - (nearest << shift);
+        return off.IsZero || off.GetBitLength() - shift < ball.Error + 8 ? nearest : null;
     }
 
     private bool SpendFunction() => ++functions <= MostFunctions;
@@ -300,62 +341,88 @@ internal sealed class Evaluator
         return result;
     }
 
-    private BigComplex Power(Node power, Node exponent)
+    private Ball Power(Node power, Node exponent)
     {
-        BigComplex a = Approximate(power);
+        Ball a = Approximate(power);
         if (!a.IsValid) return a;
         if (Exact(exponent) is { } exact) return RationalPower(a, exact);
-        BigComplex b = Approximate(exponent);
-        if (!SpendFunction() || !b.IsValid) return BigComplex.Invalid;
-        BigComplex result = power is Constant { Name: 'e' } ? field.Exp(b) : field.Power(a, b);
-        leftReals |= a.IsReal && b.IsReal && !result.IsReal;
+        Ball b = Approximate(exponent);
+        if (!SpendFunction() || !b.IsValid) return Ball.Invalid;
+        if (power is Constant { Name: 'e' }) return Exponential(b);
+        if (a.Value.IsZero || a.Value.Magnitude <= a.Error + 2) return Ball.Invalid;
+        Ball result = Exponential(Product(Logarithm(a), b));
+        leftReals |= a.Value.IsReal && b.Value.IsReal && !result.Value.IsReal;
         return result;
     }
 
     /// <summary>a^b for rational b; an odd root of a negative real number is the real one.</summary>
-    private BigComplex RationalPower(BigComplex a, Rational b)
+    private Ball RationalPower(Ball a, Rational b)
     {
         if (!a.IsValid) return a;
-        if (b.IsInteger) return a.IsZero && b.Sign <= 0 ? BigComplex.Invalid : field.Power(a, b.Numerator);
-        if (b.Denominator == 2 && BigInteger.Abs(b.Numerator) < 1000)
+        long relative = a.Error - a.Value.Magnitude + b.Numerator.GetBitLength() + 2;
+        if (b.IsInteger)
         {
-            BigComplex root = Real(a, field.Sqrt(a));
-            return a.IsZero && b.Sign < 0 ? BigComplex.Invalid : field.Power(root, b.Numerator);
+            if (b.Sign <= 0 && (a.Value.IsZero || relative > -2)) return Ball.Invalid;
+            BigComplex power = field.Power(a.Value, b.Numerator);
+            return Rounded(power, a.Value.IsZero ? a.Error : relative + power.Magnitude);
         }
-        if (!SpendFunction()) return BigComplex.Invalid;
-        if (a.IsReal && a.Real.Sign < 0 && !b.Denominator.IsEven)
-        {
-            BigComplex size = field.Power(-a, field.From(b));
-            return b.Numerator.IsEven ? size : -size;
-        }
-        return Real(a, field.Power(a, field.From(b)));
+        if (b.Denominator == 2 && BigInteger.Abs(b.Numerator) < 1000) return RationalPower(Root(a), Rational.Of(b.Numerator));
+        if (a.Value.IsZero) return b.Sign > 0 ? a : Ball.Invalid;
+        if (!SpendFunction() || relative > -2) return Ball.Invalid;
+        bool oddRoot = a.Value.IsReal && a.Value.Real.Sign < 0 && !b.Denominator.IsEven;
+        BigComplex root = oddRoot ? field.Power(-a.Value, field.From(b)) : Real(a.Value, field.Power(a.Value, field.From(b)));
+        // The logarithm of a large or small number costs as many bits as its exponent has.
+        long logarithm = (long)Math.Log2(Math.Abs((double)a.Value.Magnitude) + 2) + b.Numerator.GetBitLength();
+        return Rounded(oddRoot && !b.Numerator.IsEven ? -root : root, Math.Max(relative, logarithm - field.Parts.Bits) + root.Magnitude);
     }
 
-    private BigComplex OpaqueCall(string name, IReadOnlyList<Node> parts)
+    private Ball Exponential(Ball x)
     {
-        BigComplex z = BigReal.Zero;
+        if (!x.IsValid || x.Error > -4) return Ball.Invalid;
+        BigComplex value = field.Exp(x.Value);
+        return Rounded(value, value.Magnitude + x.Error + 1);
+    }
+
+    /// <summary>The principal logarithm of a number that is not zero.</summary>
+    private Ball Logarithm(Ball x)
+    {
+        long relative = x.Error - x.Value.Magnitude + 1;
+        if (x.Value.IsZero || relative > -2) return Ball.Invalid;
+        BigComplex value = Real(x.Value, field.Log(x.Value));
+        return Rounded(value, Math.Max(relative, 2 - field.Parts.Bits));
+    }
+
+    private Ball OpaqueCall(string name, IReadOnlyList<Node> parts)
+    {
+        Ball z = Rounded(BigReal.Zero);
         for (int i = 0; i < parts.Count; i++)
         {
-            if (!parts[i].IsScalar) return BigComplex.Invalid;
-            z = field.Add(z, field.Multiply(Approximate(parts[i]), field.From(Coefficient(name, i + 3))));
+            Ball argument = parts[i].IsScalar ? Approximate(parts[i]) : Ball.Invalid;
+            if (!argument.IsValid) return argument;
+            z = Sum(z, Product(argument, Rounded(field.From(Coefficient(name, i + 3)))));
+            if (!z.IsValid) return z;
         }
-        BigComplex all = field.Add(field.Multiply(z, z), field.Add(field.Multiply(z, field.From(Coefficient(name, 1))), field.From(Coefficient(name, 2))));
-        return all.IsZero ? BigComplex.Invalid : field.Divide(field.From(Rational.One), all);
+        Ball all = Sum(Product(z, z), Sum(Product(z, Rounded(field.From(Coefficient(name, 1)))), Rounded(field.From(Coefficient(name, 2)))));
+        return all.IsValid ? Quotient(Rounded(field.From(Rational.One)), all) : all;
     }
 
-    private BigComplex Function(Apply apply)
+    private Ball Function(Apply apply)
     {
-        if (!SpendFunction()) return BigComplex.Invalid;
+        if (!SpendFunction()) return Ball.Invalid;
+        if (apply.Operation is Operation.Maximum or Operation.Minimum) return Extreme(apply);
         bool outer = inAngle;
         inAngle = apply.Operation is >= Operation.Sin and <= Operation.Csc;
-        BigComplex x = Approximate(apply.Parts[0]);
+        Ball x = Approximate(apply.Parts[0]);
         inAngle = outer;
         if (!x.IsValid) return x;
-        BigComplex one = field.From(Rational.One);
+        Ball one = Rounded(field.From(Rational.One));
         switch (apply.Operation)
         {
             case Operation.Sin or Operation.Cos or Operation.Tan or Operation.Cot or Operation.Sec or Operation.Csc:
-                (BigComplex sin, BigComplex cos) = field.SinCos(x);
+                (BigComplex s, BigComplex c) = field.SinCos(x.Value);
+                long error = Math.Max(x.Error + Math.Max(0, Math.Max(s.Magnitude, c.Magnitude)), x.Value.Magnitude - field.Parts.Bits) + 1;
+                Ball sin = Rounded(s, error), cos = Rounded(c, error);
+                if (!sin.IsValid || !cos.IsValid) return Ball.Invalid;
                 return apply.Operation switch
                 {
                     Operation.Sin => sin,
@@ -366,54 +433,64 @@ internal sealed class Evaluator
                     _ => Quotient(one, sin),
                 };
             case Operation.Arcsin:
-                return Real(x, field.Asin(x));
+                return Arc(x, field.Asin(x.Value));
             case Operation.Arccos:
-                return Real(x, field.Acos(x));
+                return Arc(x, field.Acos(x.Value));
             case Operation.Arctan:
-                return field.Atan(x);
+                return Arc(x, field.Atan(x.Value));
             case Operation.Arccot:
-                return field.Subtract(field.Parts.Pi.Scale(-1), field.Atan(x));
-            case Operation.Arcsec:
-                return x.IsZero ? BigComplex.Invalid : Real(x, field.Acos(field.Divide(one, x)));
-            case Operation.Arccsc:
-                return x.IsZero ? BigComplex.Invalid : Real(x, field.Asin(field.Divide(one, x)));
+                return Arc(x, field.Subtract(field.Parts.Pi.Scale(-1), field.Atan(x.Value)));
+            case Operation.Arcsec or Operation.Arccsc:
+                Ball inverse = Quotient(one, x);
+                if (!inverse.IsValid) return inverse;
+                return Arc(inverse, apply.Operation == Operation.Arcsec ? field.Acos(inverse.Value) : field.Asin(inverse.Value));
             case Operation.Sinh or Operation.Cosh or Operation.Tanh:
-                BigComplex up = field.Exp(x), down = field.Exp(-x);
-                BigComplex sum = field.Add(up, down), difference = field.Subtract(up, down);
+                Ball up = Exponential(x), down = Exponential(x with { Value = -x.Value });
+                if (!up.IsValid || !down.IsValid) return Ball.Invalid;
+                Ball sum = Sum(up, down), difference = Sum(up, down with { Value = -down.Value }), two = Rounded(field.From(2));
+                if (!sum.IsValid || !difference.IsValid) return Ball.Invalid;
                 return apply.Operation switch
                 {
-                    Operation.Sinh => field.Divide(difference, field.From(2)),
-                    Operation.Cosh => field.Divide(sum, field.From(2)),
+                    Operation.Sinh => Quotient(difference, two),
+                    Operation.Cosh => Quotient(sum, two),
                     _ => Quotient(difference, sum),
                 };
             case Operation.Exp:
-                return field.Exp(x);
+                return Exponential(x);
             case Operation.Ln or Operation.Log:
-                if (x.IsZero) return BigComplex.Invalid;
-                BigComplex log = Real(x, field.Log(x));
-                if (apply.Operation == Operation.Ln) return log;
-                BigComplex numberBase = apply.Parts.Count == 2 ? Approximate(apply.Parts[1]) : field.From(10);
-                return !numberBase.IsValid || numberBase.IsZero ? BigComplex.Invalid : Quotient(log, Real(numberBase, field.Log(numberBase)));
-            case Operation.Maximum or Operation.Minimum:
-                return Extreme(apply);
+                Ball log = Logarithm(x);
+                if (apply.Operation == Operation.Ln || !log.IsValid) return log;
+                Ball numberBase = apply.Parts.Count == 2 ? Approximate(apply.Parts[1]) : Rounded(field.From(10));
+                Ball scale = numberBase.IsValid ? Logarithm(numberBase) : numberBase;
+                return scale.IsValid ? Quotient(log, scale) : scale;
             default:
-                return BigComplex.Invalid;
+                return Ball.Invalid;
         }
     }
 
-    /// <summary>A quotient, invalid where the divisor is zero up to rounding.</summary>
-    private BigComplex Quotient(BigComplex a, BigComplex b) =>
-        b.IsZero || b.Magnitude < -field.Parts.Bits / 2 ? BigComplex.Invalid : field.Divide(a, b);
+    /// <summary>An inverse function's value. Where its slope is infinite, the root of the argument's error is the error.</summary>
+    private Ball Arc(Ball x, BigComplex value) => Rounded(Real(x.Value, value), Math.Max(x.Error >> 1, 2 - field.Parts.Bits));
 
-    private BigComplex Extreme(Apply apply)
+    private Ball Extreme(Apply apply)
     {
-        BigComplex best = BigComplex.Invalid;
+        Ball best = Ball.Invalid;
         foreach (Node part in apply.Parts)
         {
-            BigComplex value = Approximate(part);
-            if (!value.IsValid || !value.IsReal) return BigComplex.Invalid;
-            if (!best.IsValid || (field.Subtract(value, best).Real.Sign > 0) == (apply.Operation == Operation.Maximum)) best = value;
+            Ball value = Approximate(part);
+            if (!value.IsValid || !value.Value.IsReal) return Ball.Invalid;
+            if (!best.IsValid || (field.Subtract(value.Value, best.Value).Real.Sign > 0) == (apply.Operation == Operation.Maximum)) best = value;
         }
         return best;
     }
+}
+
+/// <summary>An approximate value and about log2 of its absolute error.</summary>
+internal readonly record struct Ball(BigComplex Value, long Error)
+{
+    /// <summary>The error of a value that is exact.</summary>
+    public const long NoError = long.MinValue / 4;
+
+    public static readonly Ball Invalid = new(BigComplex.Invalid, 0);
+
+    public bool IsValid => Value.IsValid;
 }

@@ -89,7 +89,7 @@ public static class Extraction
         }
         if (best < 0) return null;
         string rest = response[best..];
-        rest = rest.TrimStart(' ', ':', '\n', '\r', '\t', '*');
+        rest = rest.TrimStart(' ', ':', '}', '\n', '\r', '\t', '*');
         int end = SentenceEnd(rest);
         string answer = Undollar(rest[..end].Trim().TrimEnd('.', '*').Trim());
         return answer.Length == 0 ? null : answer;
@@ -188,7 +188,7 @@ public static class Extraction
         int from = -1;
         foreach ((int start, int end) in found)
         {
-            if (from >= 0 && !Connects(text[from..start])) return Boxed(text);
+            if (from >= 0 && (start < from || !Connects(text[from..start]))) return Boxed(text);
             if (from >= 0) list.Append(" , ");
             list.Append(text, start, end - start);
             from = end + 1;

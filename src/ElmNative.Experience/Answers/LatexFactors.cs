@@ -7,7 +7,7 @@ internal sealed partial class LatexParser
 {
     private Node? ReadFactor()
     {
-        if (++depth > DeepestNesting) return null;
+        if (++depth > DeepestNesting || ++steps > MostSteps) return null;
         Node? factor = ReadPrimary();
         if (factor is not null) factor = ReadPostfix(factor);
         depth--;
@@ -24,7 +24,7 @@ internal sealed partial class LatexParser
                 at++;
                 if (AcceptDegree())
                 {
-                    node = new Apply(Operation.Degree, node);
+                    node = Degrees(node);
                     continue;
                 }
                 if (Accept('\'') || (Next.Is('{') && After.Is('\'') && tokens[at + 2].Is('}')))
@@ -51,7 +51,7 @@ internal sealed partial class LatexParser
             else if (next.Is('°') || next.IsCommand("circ"))
             {
                 at++;
-                node = new Apply(Operation.Degree, node);
+                node = Degrees(node);
             }
             else if (next.Is('%'))
             {
@@ -83,6 +83,13 @@ internal sealed partial class LatexParser
             }
         }
         return null;
+    }
+
+    /// <summary>Degrees, of angle or (with C or F behind) of temperature.</summary>
+    private Apply Degrees(Node node)
+    {
+        if (Next is { Kind: TokenKind.Letter, Text: "C" or "F", Run.Length: 1 }) at++;
+        return new Apply(Operation.Degree, node);
     }
 
     /// <summary>Names that are functions where parentheses follow; other letters before parentheses are factors.</summary>
@@ -255,6 +262,19 @@ internal sealed partial class LatexParser
         return Accept('⦄') || Accept('}') ? new Collection(items, null, either) : null;
     }
 
+    /// <summary>{n \choose k} and {a \over b}: the place of the command in the group that starts here, or -1.</summary>
+    private int Infix()
+    {
+        int open = 0;
+        for (int i = at; i < tokens.Count && i < at + 64; i++)
+        {
+            if (tokens[i].Is('{')) open++;
+            else if (tokens[i].Is('}') && --open < 0) return -1;
+            else if (open == 0 && (tokens[i].IsCommand("choose") || tokens[i].IsCommand("over"))) return i;
+        }
+        return -1;
+    }
+
     /// <summary>A braced group: transparent around one item, a set around several.</summary>
     private Node? ReadGroup()
     {
@@ -262,6 +282,15 @@ internal sealed partial class LatexParser
         int outerBars = bars;
         bars = 0;
         if (Next.Is('}')) return null;
+        if (Infix() is var infix and > 0)
+        {
+            Operation operation = tokens[infix].Text == "choose" ? Operation.Binomial : Operation.Divide;
+            if (ReadSum() is not { } upper || at != infix) return null;
+            at++;
+            if (ReadSum() is not { } lower || !Accept('}')) return null;
+            bars = outerBars;
+            return new Apply(operation, upper, lower);
+        }
         if (ReadItems(top: false, out _, out _, out List<Node> items, out _) is false || !(Accept('}') || Accept('⦄'))) return null;
         bars = outerBars;
         return items.Count == 1 ? items[0] : new Collection(items);

@@ -58,6 +58,19 @@ internal sealed class LatexLexer
         return lexer.tokens;
     }
 
+    /// <summary>A spelling in which braces around single tokens do not count, for answers that could not be parsed.</summary>
+    public static string SpellLoosely(IReadOnlyList<Token> tokens)
+    {
+        List<Token> kept = [];
+        for (int i = 0; i < tokens.Count; i++)
+        {
+            bool single = tokens[i].Is('{') && i + 2 < tokens.Count && tokens[i + 2].Is('}');
+            kept.Add(single ? tokens[i + 1] : tokens[i]);
+            if (single) i += 2;
+        }
+        return Spell(kept);
+    }
+
     /// <summary>The tokens as one string without spaces: the spelling by which unreadable answers are compared.</summary>
     public static string Spell(IReadOnlyList<Token> tokens)
     {
@@ -188,6 +201,12 @@ internal sealed class LatexLexer
         int start = at;
         while (at < text.Length && char.IsAsciiLetter(text[at])) at++;
         string run = text[start..at];
+        if (run is "a" or "p" or "A" or "P" && at + 1 < text.Length && text[at] == '.' && text[at + 1] is 'm' or 'M')
+        {
+            at += 2;
+            Add(TokenKind.Text, run.ToLowerInvariant() + "m");
+            return;
+        }
         if (LatexVocabulary.Words.TryGetValue(run, out string? meaning))
         {
             if (meaning.Length == 1 && !char.IsAsciiLetter(meaning[0])) Mark(meaning[0]);
@@ -298,7 +317,7 @@ internal sealed class LatexLexer
         while (end < text.Length && char.IsAsciiDigit(text[end])) end++;
         if (end == from || end - from > 4 || (end < text.Length && char.IsAsciiLetter(text[end]))) return value;
         int exponent = int.Parse(text.AsSpan(at + 1, end - at - 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture);
-        if (Rational.Power(10, exponent) is not { } scale || Rational.Multiply(value, scale) is not { } product) return value;
+        if (Math.Abs(exponent) > 2000 || Rational.Power(10, exponent) is not { } scale || Rational.Multiply(value, scale) is not { } product) return value;
         at = end;
         return product;
     }
@@ -395,9 +414,14 @@ internal sealed class LatexLexer
             else Add(TokenKind.Command, meaning);
             return true;
         }
-        if (IsWords(trimmed))
+        if (IsHalfOfDay(trimmed) is { } half)
         {
-            Add(TokenKind.Text, trimmed);
+            Add(TokenKind.Text, half);
+            return true;
+        }
+        if (IsWords(trimmed) || (tokens.Count > 0 && EndsValue(tokens[^1]) && Units.AreUnits(trimmed)))
+        {
+            AddWords(trimmed);
             space = true;
             return true;
         }
@@ -407,6 +431,29 @@ internal sealed class LatexLexer
         space = inner.space;
         return true;
     }
+
+    /// <summary>Words as one token, or several with the connections between them; a label before the answer is dropped.</summary>
+    private void AddWords(string words)
+    {
+        if (tokens.Count == 0 && words.EndsWith(':')) return;
+        foreach ((string connection, string spelled) in ((string, string)[])[("and", " and "), ("or", " or "), (",", ", ")])
+        {
+            int middle = words.IndexOf(spelled, StringComparison.Ordinal);
+            if (middle <= 0 || words.Length <= middle + spelled.Length || (connection == "," && tokens.Count > 0)) continue;
+            AddWords(words[..middle]);
+            space = true;
+            if (connection == ",") Mark(',');
+            else Add(TokenKind.Command, connection);
+            space = true;
+            AddWords(words[(middle + spelled.Length)..]);
+            return;
+        }
+        Add(TokenKind.Text, words);
+    }
+
+    private static string? IsHalfOfDay(string words) => words.ToLowerInvariant() is "a.m." or "a.m" or "am" ? "am" : words.ToLowerInvariant() is "p.m." or "p.m" or "pm" ? "pm" : null;
+
+    private static bool EndsValue(Token token) => token.Kind == TokenKind.Number || token.Is('}') || token.Is(')') || token.IsCommand("pi");
 
     /// <summary>Words, as opposed to a number, a letter or mathematics in a text command.</summary>
     private static bool IsWords(string content)

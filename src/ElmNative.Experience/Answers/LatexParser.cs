@@ -11,12 +11,17 @@ internal sealed partial class LatexParser
     private const int DeepestNesting = 48;
     private const int HighestTree = 150;
 
+    /// <summary>Factors read in all, those read again after a wrong guess included.</summary>
+    private const int MostSteps = 8192;
+
+
     private readonly List<Token> tokens;
     private int at;
     private int depth;
     private int bars;
     private bool currency;
     private bool colonEnds;
+    private int steps;
 
     private LatexParser(List<Token> tokens) => this.tokens = tokens;
 
@@ -194,10 +199,18 @@ internal sealed partial class LatexParser
         Node? item = ReadRelation();
         if (item is not null && currency && item is not Measured) item = new Measured(item, "dollar");
         currency = outer;
-        return item is Apply { Operation: Operation.Multiply, Parts: [{ IsScalar: true } value, Symbol { Name: var unit }] } product
-            && Units.IsUnitLetter(unit) && !value.Any(n => n is Symbol)
-            ? new Measured(value, null, product)
+        return item is Apply { IsScalar: true } product && BeforeUnitLetters(product) is var (value, kind) && !value.Any(n => n is Symbol)
+            ? new Measured(value, kind, product)
             : item;
+    }
+
+    /// <summary>The value before single letters that may be units: 3s, 5 m, 9.8 m/s^2.</summary>
+    private static (Node Value, string? Kind)? BeforeUnitLetters(Apply node)
+    {
+        if (node is { Operation: Operation.Multiply, LooksLikeCall: false, Parts: [var value, Symbol { Name: var unit }] } && Units.IsUnitLetter(unit)) return (value, Units.KindOf(unit));
+        if (node is not { Operation: Operation.Divide, Parts: [Apply upper, var lower] } || BeforeUnitLetters(upper) is not var (inner, _)) return null;
+        if (lower is Apply { Operation: Operation.Power, Parts: [var root, Number] }) lower = root;
+        return lower is Symbol { Name: "s" or "h" or "m" } ? (inner, null) : null;
     }
 
     /// <summary>An item of words only: at least one text command, or a run of four or more letters that no operator follows.</summary>
@@ -348,7 +361,9 @@ internal sealed partial class LatexParser
                 int start = at;
                 if (ReadFactor() is not { } factor) return null;
                 if (literal && product is Number { DecimalDigits: 0 } && MixedFraction(factor, start, numberAfterNumber) is { } fraction)
-                    product = new Apply(Operation.Add, product, fraction);
+                    product = factor is Apply { Operation: Operation.Percent or Operation.Degree } outside && !ReferenceEquals(outside, fraction)
+                        ? outside.With([new Apply(Operation.Add, product, fraction)])
+                        : new Apply(Operation.Add, product, fraction);
                 else if (numberAfterNumber) return null;
                 else product = new Apply(Operation.Multiply, [product, factor], "", call);
             }
@@ -371,6 +386,7 @@ internal sealed partial class LatexParser
             at += 2;
             return new Apply(Operation.Divide, upper, lower);
         }
+        if (factor is Apply { Operation: Operation.Percent or Operation.Degree, Parts: [var part] }) return MixedFraction(part, start, plain: false);
         return tokens[start].IsCommand("frac")
             && factor is Apply { Operation: Operation.Divide, Parts: [Number { DecimalDigits: 0 } a, Number { DecimalDigits: 0 } b] }
             && a.Value.Sign > 0 && a.Value.CompareTo(b.Value) < 0
@@ -385,7 +401,7 @@ internal sealed partial class LatexParser
         {
             TokenKind.Number => true,
             TokenKind.Letter => !StartsUnit(at),
-            TokenKind.Command => next.Text is not ("and" or "or" or "end" or "circ" or "ldots") && !StartsUnit(at),
+            TokenKind.Command => next.Text is not ("and" or "or" or "end" or "circ" or "ldots" or "choose" or "over") && !StartsUnit(at),
             TokenKind.Mark => next.Text[0] switch
             {
                 '(' or '{' or '⌊' or '⌈' => true,
@@ -440,7 +456,7 @@ internal sealed partial class LatexParser
                 words.Add(next.Is('¢') ? "cents" : "dollars");
                 at++;
             }
-            else if (next.Is('/') && StartsUnit(at + 1))
+            else if (next.Is('/') && (StartsUnit(at + 1) || (words.Count > 0 && After.Kind == TokenKind.Letter)))
             {
                 words.Add("per");
                 at++;

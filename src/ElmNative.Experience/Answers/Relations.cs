@@ -76,6 +76,16 @@ internal static class Relations
         return (bound, direction > 0 ? sign : Flip(sign));
     }
 
+    /// <summary>A chain of two "less" signs as an interval, whatever a and b are; null for anything else.</summary>
+    public static Sequence? AsInterval(Relation relation)
+    {
+        if (relation.Parts is not [var low, var middle, var high] || !Names(middle)) return null;
+        (Comparison first, Comparison second) = (relation.Signs[0], relation.Signs[1]);
+        if (first is Comparison.Greater or Comparison.GreaterOrEqual) (low, high, first, second) = (high, low, Flip(second), Flip(first));
+        if (first is not (Comparison.Less or Comparison.LessOrEqual) || second is not (Comparison.Less or Comparison.LessOrEqual)) return null;
+        return new Sequence(first == Comparison.Less ? '(' : '[', second == Comparison.Less ? ')' : ']', [low, high]);
+    }
+
     /// <summary>The sign seen from the other side.</summary>
     public static Comparison Flip(Comparison sign) => sign switch
     {
@@ -118,7 +128,7 @@ internal static class Relations
             if (samples.At(point).Exact is { } exact) return field.From(exact);
             PointValue fine = samples.FineAt(point);
             if (!fine.Approximate.IsValid) return null;
-            return fine.Approximate.Magnitude < fine.Peak - field.Parts.Bits / 2 ? BigReal.Zero : fine.Approximate;
+            return fine.Approximate.Magnitude <= fine.Error + 16 ? BigReal.Zero : fine.Approximate;
         }
     }
 
@@ -162,6 +172,6 @@ internal static class Relations
         PointValue value = Samples.Of(node).At(0);
         if (value.Exact is { } exact) return exact.Sign;
         if (!value.Approximate.IsValid || !value.Approximate.IsReal) return null;
-        return value.Approximate.Magnitude < value.Peak - 100 ? 0 : value.Approximate.Real.Sign;
+        return value.Approximate.Magnitude <= value.Error + 16 ? 0 : value.Approximate.Real.Sign;
     }
 }

@@ -3,9 +3,9 @@ namespace ElmNative.Experience.Answers;
 /// <summary>The value of an expression at one point.</summary>
 /// <param name="Exact">The exact value, where the expression is rational there.</param>
 /// <param name="Approximate">The value in the field that evaluated it; invalid where it has none.</param>
-/// <param name="Peak">About log2 of the largest intermediate value: rounding errors are relative to it.</param>
+/// <param name="Error">About log2 of the absolute error of the approximate value.</param>
 /// <param name="LeftReals">Whether a function of real numbers gave a complex one on the way.</param>
-internal readonly record struct PointValue(Rational? Exact, BigComplex Approximate, long Peak, bool LeftReals)
+internal readonly record struct PointValue(Rational? Exact, BigComplex Approximate, long Error, bool LeftReals)
 {
     public bool IsValid => Exact is not null || Approximate.IsValid;
 }

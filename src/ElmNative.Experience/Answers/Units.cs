@@ -19,6 +19,13 @@ internal static class Units
     /// <summary>Whether a single letter directly after a number may be a unit.</summary>
     public static bool IsUnitLetter(string letter) => letter is "m" or "s" or "g";
 
+    /// <summary>Whether the content of a text command after a number is made of units only: "m/s", "cm^2", "g".</summary>
+    public static bool AreUnits(string content)
+    {
+        string[] words = content.Split((char[])[' ', '/', '^', '.', '2', '3', '-', '\\', '~'], StringSplitOptions.RemoveEmptyEntries);
+        return words.Length > 0 && Array.TrueForAll(words, word => Kinds.ContainsKey(word.ToLowerInvariant()));
+    }
+
     /// <summary>The kind of a whole phrase ("square inches"): that of its only known unit, or null.</summary>
     public static string? KindOfPhrase(IEnumerable<string> words)
     {
@@ -39,26 +46,26 @@ internal static class Units
         [
             "millimeter mm millimeters millimetre millimetres",
             "centimeter cm centimeters centimetre centimetres",
-            "meter meters metre metres",
+            "meter m meters metre metres",
             "kilometer km kilometers kilometre kilometres kms",
             "inch inches in",
             "foot feet ft",
             "yard yards yd yds",
             "mile miles mi",
             "milligram mg milligrams",
-            "gram grams gm gms",
+            "gram g grams gm gms",
             "kilogram kg kilograms kgs kilo kilos",
             "pound pounds lb lbs",
             "ounce ounces oz",
             "ton tons tonne tonnes",
-            "second seconds sec secs",
+            "second s seconds sec secs",
             "minute minutes min mins",
-            "hour hours hr hrs",
+            "hour h hours hr hrs",
             "day days",
             "week weeks",
             "month months",
             "year years yr yrs",
-            "liter liters litre litres",
+            "liter l liters litre litres",
             "milliliter ml milliliters millilitre millilitres",
             "gallon gallons gal",
             "quart quarts",
