@@ -271,12 +271,17 @@ internal sealed class Equivalence(Rational tolerance)
         return true;
     }
 
-    /// <summary>Whether the members can be paired off. Repeated members count once, unless that is what the two differ in.</summary>
+    /// <summary>Whether two collections have the same members; repeated ones count once.</summary>
     private bool SameUnordered(IReadOnlyList<Node> a, IReadOnlyList<Node> b)
     {
         if (a.Count > MostUnordered || b.Count > MostUnordered) return SameInOrder(a, b);
-        if (a.Count != b.Count) (a, b) = (Distinct(a), Distinct(b));
-        if (a.Count != b.Count) return false;
+        if (a.Count == b.Count && CanPair(a, b)) return true;
+        (List<Node> x, List<Node> y) = (Distinct(a), Distinct(b));
+        return (x.Count != a.Count || y.Count != b.Count) && x.Count == y.Count && CanPair(x, y);
+    }
+
+    private bool CanPair(IReadOnlyList<Node> a, IReadOnlyList<Node> b)
+    {
         int n = a.Count;
         int[] partner = new int[n];
         Array.Fill(partner, -1);

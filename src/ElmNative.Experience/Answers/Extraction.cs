@@ -53,7 +53,12 @@ public static class Extraction
         foreach (string command in Commands)
         {
             List<(int Start, int End)> found = Spans(response, command);
-            if (found.Count == 0) continue;
+            if (found.Count == 0)
+            {
+                // A box that never closes is no answer, and hides a frame.
+                if (response.Contains("\\boxed", StringComparison.Ordinal)) return null;
+                continue;
+            }
             // Spans are in the order of their beginnings; an inner one follows its outer one.
             (int start, int end) = choice == BoxChoice.Last ? found[^1] : found[Innermost(found)];
             return response[start..end].Trim();
@@ -113,8 +118,11 @@ public static class Extraction
         return response[start..end].Replace(",", "", StringComparison.Ordinal);
     }
 
-    /// <summary>The last single capital letter A to J that stands alone as an option in running text; the first where the text begins with one.</summary>
-    public static string? ChoiceLetter(string response)
+    /// <summary>The option that running text names: a capital letter A to J standing alone, the first one after "the answer is" or its like, else the first of all.</summary>
+    public static string? ChoiceLetter(string response) =>
+        AfterPhrase(response) is { } stated && FirstOption(stated) is { } option ? option : FirstOption(response);
+
+    private static string? FirstOption(string response)
     {
         string? found = null;
         for (int i = 0; i < response.Length; i++)
@@ -122,6 +130,8 @@ public static class Extraction
             if (response[i] is < 'A' or > 'J') continue;
             if (i > 0 && (char.IsLetterOrDigit(response[i - 1]) || response[i - 1] is '\'' or '\\')) continue;
             if (i + 1 < response.Length && (char.IsLetterOrDigit(response[i + 1]) || response[i + 1] == '\'')) continue;
+            // "I" is a word and "A" may be one.
+            if (response[i] == 'I' && !(i > 0 && response[i - 1] == '(')) continue;
             bool first = response.AsSpan(0, i).Trim(" (*$").IsEmpty;
             bool article = response[i] is 'A' && i + 1 < response.Length && response[i + 1] == ' ' && i + 2 < response.Length && char.IsAsciiLetterLower(response[i + 2]);
             if (first && !article) return response[i].ToString();
@@ -209,7 +219,11 @@ public static class Extraction
     /// <summary>The answer that running text states, where it is running text: after a phrase, or its last formula. Null otherwise.</summary>
     internal static string? Stated(string text)
     {
-        if (AfterPhrase(text) is { } after) return after;
+        if (AfterPhrase(text) is { } after)
+        {
+            int verb = after.LastIndexOf(" is ", StringComparison.Ordinal);
+            return verb < 0 ? after : Undollar(after[(verb + 4)..].Trim());
+        }
         int first = FormulaStart(text, 0, out int length);
         if (first < 0 || !HasWord(text.AsSpan(0, first))) return null;
         string? last = null;

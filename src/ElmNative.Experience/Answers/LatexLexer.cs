@@ -363,7 +363,13 @@ internal sealed class LatexLexer
                 if (environments > 0) Mark('\\');
                 else space = true;
                 break;
-            default: space = true; break;
+            case ',' or '!' or ';' or ':' or ' ' or '/' or '-' or '(' or ')' or '[' or ']' or '>' or '\'' or '"' or '\n' or '\r' or '\t':
+                space = true;
+                break;
+            default:
+                Mark('\\');
+                at--;
+                break;
         }
         return true;
     }

@@ -103,7 +103,8 @@ internal sealed partial class LatexParser
         if (ReadItems(top, out bool mixed, out bool either, out List<Node> items, out List<int> breaks) is false) return null;
         if (items.Count == 1)
         {
-            if (top && tokens[start].Groups is { } groups && at == start + 1)
+            // A later group that begins with 0 is no member of a list.
+            if (top && tokens[start].Groups is { } groups && at == start + 1 && !groups.Any(g => g[0] == '0'))
                 return new Collection(groups.Select(Node (g) => new Number(long.Parse(g))).ToArray(), items[0]);
             return items[0];
         }

@@ -29,7 +29,7 @@ internal static class Relations
     {
         Symbol or Words or Constant { Name: 'e' } => true,
         Apply { Operation: Operation.Call } => true,
-        Apply { Operation: Operation.Multiply, LooksLikeCall: true, Parts: [Symbol, _] } => true,
+        Apply { Operation: Operation.Multiply, LooksLikeCall: true, Parts: [Symbol function, var argument] } => IsCall(function.Name, argument),
         Apply { Operation: >= Operation.Sin and <= Operation.Arccsc, Parts: [Symbol or Apply { Operation: Operation.Degree }] } => true,
         Apply { Operation: Operation.Absolute, Parts: [var inside] } => IsFigure(inside),
         Sequence sequence => sequence.Parts.All(p => p is Symbol or Constant { Name: 'e' or 'i' }),
@@ -131,6 +131,11 @@ internal static class Relations
             return fine.Approximate.Magnitude <= fine.Error + 16 ? BigReal.Zero : fine.Approximate;
         }
     }
+
+    /// <summary>p(x), P(A), V(3): a letter that may name a function, before an argument that is simple and does not contain it.</summary>
+    private static bool IsCall(string function, Node argument) =>
+        !"abcdeijklmnotxyz".Contains(function[0]) && !argument.Any(n => n is Symbol symbol && symbol.Name == function)
+        && (argument is Symbol or Number or Constant or Apply { Operation: Operation.Negate, Parts: [Number] } or Collection || "hpqPQ".Contains(function[0]));
 
     private static bool IsConstant(Node node) => node.IsScalar && Samples.Of(node) is { IsConstant: true, HasInfinity: false };
 

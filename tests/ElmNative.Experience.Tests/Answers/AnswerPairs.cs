@@ -460,5 +460,13 @@ internal static class AnswerPairs
         = \frac{13!}{4!} | 259459200
         = _{5}C_{2} | _5C_2
         = 1\frac{1}{2} \text{ hours} | 1.5 hours
+        ! 100,000 | 100,00
+        ! 10\% | 10\1
+        = 1,1,2 | 1,2,2
+        ! x(x+1) = 12 | 12
+        = p(x) = 12 | 12
+        = P(A\cup B) = \frac12 | \frac12
+        = V(3) = 36\pi | 36\pi
+        = The largest value is $34$. | 34
         """;
 }
