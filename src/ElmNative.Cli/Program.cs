@@ -65,26 +65,39 @@ internal static class Program
             errors => Explain(result, errors.ToArray()));
     }
 
-    /// <summary>Help on standard output when it was asked for; what is wrong on standard error otherwise.</summary>
+    /// <summary>Help on standard output when it was asked for; what is wrong, and where help is, on standard error otherwise.</summary>
     private static int Explain(ParserResult<object> result, Error[] errors)
     {
-        bool asked = errors.Any(e => e.Tag is ErrorType.HelpRequestedError or ErrorType.HelpVerbRequestedError);
         if (errors.Any(e => e.Tag == ErrorType.VersionRequestedError))
         {
             Console.Out.WriteLine($"elmn {ProgramVersion.Text}");
             return 0;
         }
-        HelpText text = HelpText.AutoBuild(result, help =>
+        bool ofProgram = errors.Any(e => e.Tag is ErrorType.HelpVerbRequestedError or ErrorType.NoVerbSelectedError) && result.TypeInfo.Current == typeof(NullInstance);
+        if (errors.Any(e => e.Tag is ErrorType.HelpRequestedError or ErrorType.HelpVerbRequestedError))
         {
-            help.Heading = $"elmn {ProgramVersion.Text}: a frozen language model that learns from its own attempts";
-            help.Copyright = "";
-            help.AdditionalNewLineAfterOption = false;
-            help.AddEnumValuesToHelpText = false;
-            help.AutoVersion = false;
-            help.MaximumDisplayWidth = Terminal.Width;
-            return help;
-        }, e => e, verbsIndex: true);
-        (asked ? Console.Out : Console.Error).WriteLine(text);
-        return asked ? 0 : Misused;
+            Console.Out.WriteLine(Help(result, ofProgram));
+            return 0;
+        }
+        if (errors.Any(e => e.Tag == ErrorType.NoVerbSelectedError))
+            Console.Error.WriteLine(Help(result, verbs: true));
+        SentenceBuilder sentences = SentenceBuilder.Create();
+        foreach (string line in HelpText.RenderParsingErrorsTextAsLines(result, sentences.FormatError, sentences.FormatMutuallyExclusiveSetErrors, 0))
+            Terminal.Error(line);
+        bool ofVerb = result.TypeInfo.Current.GetCustomAttributes(typeof(VerbAttribute), false) is [VerbAttribute];
+        string verb = ofVerb ? ((VerbAttribute)result.TypeInfo.Current.GetCustomAttributes(typeof(VerbAttribute), false)[0]).Name + " " : "";
+        Console.Error.WriteLine($"see: elmn {verb}--help");
+        return Misused;
     }
+
+    private static HelpText Help(ParserResult<object> result, bool verbs) => HelpText.AutoBuild(result, help =>
+    {
+        help.Heading = $"elmn {ProgramVersion.Text}: a frozen language model that learns from its own attempts";
+        help.Copyright = "";
+        help.AdditionalNewLineAfterOption = false;
+        help.AddEnumValuesToHelpText = false;
+        help.AutoVersion = false;
+        help.MaximumDisplayWidth = Terminal.Width;
+        return help;
+    }, e => e, verbsIndex: verbs);
 }

@@ -18,7 +18,7 @@ public class BadInputTests
     }
 
     private static Outcome Stream(Scratch scratch, params string[] more) =>
-        Elmn.Run(["stream", "--limit", "1", "--steps", "1", "--group", "2", "--max-tokens", "20", "--out", scratch.PathOf("run"), .. more]);
+        Elmn.Run(["stream", "--steps", "1", "--group", "2", "--max-tokens", "20", "--out", scratch.PathOf("run"), .. more]);
 
     private static void RefusedModel(Scratch scratch, string model, params string[] words)
     {
@@ -81,10 +81,10 @@ public class BadInputTests
 
         (Func<string, string> Edit, string[] Words)[] edits =
         [
-            (h => Replace(h, "\"model.norm.weight\":{\"dtype\":\"BF16\",\"shape\":[128]", "\"model.norm.weight\":{\"dtype\":\"BF16\",\"shape\":[64]"), ["model.norm.weight"]),
-            (h => Replace(h, "\"model.norm.weight\":{\"dtype\":\"BF16\"", "\"model.norm.weight\":{\"dtype\":\"I16\""), ["model.norm.weight", "I16"]),
+            (h => Replace(h, "\"model.norm.weight\": {\"dtype\": \"BF16\", \"shape\": [128]", "\"model.norm.weight\": {\"dtype\": \"BF16\", \"shape\": [64]"), ["model.norm.weight"]),
+            (h => Replace(h, "\"model.norm.weight\": {\"dtype\": \"BF16\"", "\"model.norm.weight\": {\"dtype\": \"I16\""), ["model.norm.weight", "I16"]),
             (h => Replace(h, "\"model.norm.weight\"", "\"model.mron.weight\""), ["model.norm.weight"]),
-            (h => Replace(h, "\"model.layers.0.self_attn.k_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[64,128]", "\"model.layers.0.self_attn.k_proj.weight\":{\"dtype\":\"BF16\",\"shape\":[128,64]"), ["k_proj.weight"]),
+            (h => Replace(h, "\"model.layers.0.self_attn.k_proj.weight\": {\"dtype\": \"BF16\", \"shape\": [64, 128]", "\"model.layers.0.self_attn.k_proj.weight\": {\"dtype\": \"BF16\", \"shape\": [128, 64]"), ["k_proj.weight"]),
             (h => h[..^10], ["model.safetensors"]),
         ];
         foreach ((Func<string, string> edit, string[] words) in edits)
@@ -103,13 +103,13 @@ public class BadInputTests
         byte[] whole = File.ReadAllBytes(path);
         int length = (int)BinaryPrimitives.ReadInt64LittleEndian(whole);
         string header = Encoding.UTF8.GetString(whole, 8, length);
-        System.Text.RegularExpressions.Match place = System.Text.RegularExpressions.Regex.Match(header, "\"model.norm.weight\":\\{[^}]*\"data_offsets\":\\[(\\d+),(\\d+)\\]");
+        System.Text.RegularExpressions.Match place = System.Text.RegularExpressions.Regex.Match(header, "\"model.norm.weight\": \\{[^}]*\"data_offsets\": \\[(\\d+), (\\d+)\\]");
         Assert.IsTrue(place.Success);
         long start = long.Parse(place.Groups[1].Value), end = long.Parse(place.Groups[2].Value);
         foreach ((long from, long to) in new[] { (start + 100_000_000, end + 100_000_000), (start - 64, end - 64), (-256L, 0L), (end, start) })
         {
             File.WriteAllBytes(path, whole);
-            EditHeader(model, h => Replace(h, place.Value, place.Value.Replace($"[{start},{end}]", $"[{from},{to}]")));
+            EditHeader(model, h => Replace(h, place.Value, place.Value.Replace($"[{start}, {end}]", $"[{from}, {to}]")));
             RefusedModel(scratch, model, "model.safetensors");
         }
     }
@@ -147,7 +147,7 @@ public class BadInputTests
         using Scratch scratch = new();
         string good = """{"problem": "What is 1 + 1?"}""";
         Refused(Stream(scratch, "--data", scratch.File("empty.jsonl", "")), "empty.jsonl");
-        Refused(Stream(scratch, "--data", scratch.File("bad.jsonl", $"{good}\nnot json\n"), "--limit", "2"), "bad.jsonl", "2");
+        Refused(Stream(scratch, "--data", scratch.File("bad.jsonl", $"{good}\nnot json\n")), "bad.jsonl", "2");
         Refused(Stream(scratch, "--data", scratch.File("missing.jsonl", """{"question": "What?"}""")), "missing.jsonl", "1", "problem");
         string longer = string.Join(' ', Enumerable.Repeat("Rosa had 55 books.", 400));
         Refused(Stream(scratch, "--data", scratch.File("long.jsonl", $$"""{"problem": "{{longer}}"}""")), "context");
