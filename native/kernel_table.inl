@@ -1,0 +1,44 @@
+// The table of a path: the last part of each kernels_*.cpp.
+
+#include "lanes.inl"
+
+#include "elementwise.inl"
+
+#include "rows.inl"
+
+#include "linear.inl"
+
+#include "head.inl"
+
+#include "attention.inl"
+
+namespace elm::ELM_PATH {
+
+static constexpr Kernels table = {
+    path_value,
+    fma_all,
+    exp_all,
+    widen,
+    add_all,
+    rms_norm,
+    rms_norm_backward,
+    linear,
+    linear_scratch,
+    linear_backward,
+    linear_backward_scratch,
+    rotary,
+    attention,
+    attention_backward,
+    attention_scratch,
+    swiglu,
+    swiglu_backward,
+    softmax_row,
+    entropy_row,
+    softmax_gradient_row,
+    pool_heads,
+    cosine,
+    sum_squares,
+    adamw,
+};
+
+}  // namespace elm::ELM_PATH

@@ -1,0 +1,80 @@
+// Sixteen float lanes as one AVX-512 register (F, BW, DQ, VL).
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "portable.h"
+
+namespace elm::ELM_PATH {
+
+struct Part {
+    __m512 v;
+};
+constexpr int part_width = 16;
+constexpr int parts = 1;
+
+// Tile sizes of the dense products (rows x columns of accumulators).
+constexpr int dot_rows = 6;
+constexpr int axpy_rows = 6;
+constexpr int axpy_vectors = 4;
+
+static ELM_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+static ELM_INLINE Part from_bf16(__m256i halves) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+
+static ELM_INLINE Part part_set(float x) { return {_mm512_set1_ps(x)}; }
+static ELM_INLINE Part part_load(const uint8_t* p) { return {_mm512_loadu_ps(p)}; }
+static ELM_INLINE Part part_load_n(const uint8_t* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
+static ELM_INLINE Part part_load_bf16(const uint8_t* p) { return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+static ELM_INLINE Part part_load_bf16_n(const uint8_t* p, int n) { return from_bf16(_mm256_maskz_loadu_epi16(first_lanes(n), p)); }
+static ELM_INLINE Part part_load_f16(const uint8_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+static ELM_INLINE Part part_load_f16_n(const uint8_t* p, int n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))}; }
+static ELM_INLINE void part_store(float* p, Part a) { _mm512_storeu_ps(p, a.v); }
+static ELM_INLINE void part_store_n(float* p, Part a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
+static ELM_INLINE Part part_fma(Part a, Part b, Part c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+static ELM_INLINE Part part_add(Part a, Part b) { return {_mm512_add_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_sub(Part a, Part b) { return {_mm512_sub_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_mul(Part a, Part b) { return {_mm512_mul_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_div(Part a, Part b) { return {_mm512_div_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_sqrt(Part a) { return {_mm512_sqrt_ps(a.v)}; }
+static ELM_INLINE Part part_max(Part a, Part b) { return {_mm512_max_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_min(Part a, Part b) { return {_mm512_min_ps(a.v, b.v)}; }
+static ELM_INLINE Part part_negate(Part a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
+
+/// a * 2^n for integral n in [-252, 254], rounded once for a in [0.5, 2].
+static ELM_INLINE Part part_scale(Part a, Part n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+struct Quad {
+    __m128 v;
+};
+static ELM_INLINE Quad quad_load(const float* p) { return {_mm_loadu_ps(p)}; }
+static ELM_INLINE void quad_store(float* p, Quad a) { _mm_storeu_ps(p, a.v); }
+static ELM_INLINE Quad quad_add(Quad a, Quad b) { return {_mm_add_ps(a.v, b.v)}; }
+
+static ELM_INLINE float part_sum(const Part p[parts]) {
+    const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(p[0].v), _mm512_extractf32x8_ps(p[0].v, 1));
+    const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+static ELM_INLINE float part_largest(const Part p[parts]) {
+    const __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(p[0].v), _mm512_extractf32x8_ps(p[0].v, 1));
+    const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
+/// The sums of four accumulators, each by the tree of part_sum.
+static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a[0].v, b[0].v, 0x44), _mm512_shuffle_f32x4(a[0].v, b[0].v, 0xee));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c[0].v, d[0].v, 0x44), _mm512_shuffle_f32x4(c[0].v, d[0].v, 0xee));
+    // one 128-bit quarter for each of a, b, c, d
+    const __m512 fours = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    const __m512 pairs = _mm512_add_ps(fours, _mm512_permute_ps(fours, 0x4e));
+    const __m512 sums = _mm512_add_ps(pairs, _mm512_movehdup_ps(pairs));
+    return {_mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), sums))};
+}
+
+}  // namespace elm::ELM_PATH

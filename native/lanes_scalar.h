@@ -1,0 +1,135 @@
+// Sixteen float lanes in portable C++: the reference that the vector paths match bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "portable.h"
+
+namespace elm::ELM_PATH {
+
+struct Part {
+    float v[16];
+};
+constexpr int part_width = 16;
+constexpr int parts = 1;
+
+// Tile sizes of the dense products (rows x columns of accumulators).
+constexpr int dot_rows = 1;
+constexpr int axpy_rows = 1;
+constexpr int axpy_vectors = 2;
+
+/// a * b + c, rounded once, on any machine: the product is exact in double; the double sum is rounded to odd, so that the rounding to
+/// single sees on which side of a tie the exact value lies.
+static ELM_INLINE float fma_exact(float a, float b, float c) {
+    const double product = static_cast<double>(a) * b;
+    const double addend = c;
+    const double sum = product + addend;
+    const double part = sum - product;
+    const double error = (product - (sum - part)) + (addend - part);
+    uint64_t bits;
+    std::memcpy(&bits, &sum, sizeof bits);
+    const bool finite = (bits & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+    if (finite && error != 0.0 && (bits & 1) == 0)
+        bits += (error > 0.0) == (sum > 0.0) ? uint64_t{1} : ~uint64_t{0};
+    double odd;
+    std::memcpy(&odd, &bits, sizeof odd);
+    return static_cast<float>(odd);
+}
+
+static ELM_INLINE float bits_to_float(uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static ELM_INLINE float widen_bf16(const uint8_t* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, sizeof bits);
+    return bits_to_float(static_cast<uint32_t>(bits) << 16);
+}
+
+static ELM_INLINE float widen_f16(const uint8_t* p) {
+    uint16_t bits;
+    std::memcpy(&bits, p, sizeof bits);
+    const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;
+    const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7fffu) << 13;
+    if (magnitude >= 0x0f800000u)  // infinity or NaN, which becomes quiet
+        return bits_to_float(sign | 0x7f800000u | (magnitude & 0x007fe000u) | ((magnitude & 0x007fe000u) != 0 ? 0x00400000u : 0u));
+    // Read as a single the value is 2^-112 of what it should be; the product is exact, for subnormals too.
+    return bits_to_float(sign | magnitude) * bits_to_float(0x77800000u);
+}
+
+#define ELM_EACH for (int i = 0; i < 16; i++)
+
+static ELM_INLINE Part part_set(float x) { Part r; ELM_EACH r.v[i] = x; return r; }
+static ELM_INLINE Part part_load(const uint8_t* p) { Part r; std::memcpy(r.v, p, 64); return r; }
+static ELM_INLINE Part part_load_n(const uint8_t* p, int n) {
+    Part r = part_set(0.0f);
+    std::memcpy(r.v, p, static_cast<size_t>(n) * 4);
+    return r;
+}
+static ELM_INLINE Part part_load_bf16(const uint8_t* p) { Part r; ELM_EACH r.v[i] = widen_bf16(p + 2 * i); return r; }
+static ELM_INLINE Part part_load_bf16_n(const uint8_t* p, int n) {
+    Part r = part_set(0.0f);
+    for (int i = 0; i < n; i++) r.v[i] = widen_bf16(p + 2 * i);
+    return r;
+}
+static ELM_INLINE Part part_load_f16(const uint8_t* p) { Part r; ELM_EACH r.v[i] = widen_f16(p + 2 * i); return r; }
+static ELM_INLINE Part part_load_f16_n(const uint8_t* p, int n) {
+    Part r = part_set(0.0f);
+    for (int i = 0; i < n; i++) r.v[i] = widen_f16(p + 2 * i);
+    return r;
+}
+static ELM_INLINE void part_store(float* p, Part a) { std::memcpy(p, a.v, 64); }
+static ELM_INLINE void part_store_n(float* p, Part a, int n) { std::memcpy(p, a.v, static_cast<size_t>(n) * 4); }
+static ELM_INLINE Part part_fma(Part a, Part b, Part c) { Part r; ELM_EACH r.v[i] = fma_exact(a.v[i], b.v[i], c.v[i]); return r; }
+static ELM_INLINE Part part_add(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] + b.v[i]; return r; }
+static ELM_INLINE Part part_sub(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] - b.v[i]; return r; }
+static ELM_INLINE Part part_mul(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] * b.v[i]; return r; }
+static ELM_INLINE Part part_div(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] / b.v[i]; return r; }
+static ELM_INLINE Part part_sqrt(Part a) { Part r; ELM_EACH r.v[i] = sqrt_f32(a.v[i]); return r; }
+static ELM_INLINE Part part_max(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i]; return r; }
+static ELM_INLINE Part part_min(Part a, Part b) { Part r; ELM_EACH r.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i]; return r; }
+static ELM_INLINE Part part_negate(Part a) { Part r; ELM_EACH r.v[i] = -a.v[i]; return r; }
+
+/// a * 2^n for integral n in [-252, 254], rounded once for a in [0.5, 2].
+static ELM_INLINE Part part_scale(Part a, Part n) {
+    Part r;
+    ELM_EACH {
+        const float bounded = n.v[i] == n.v[i] ? n.v[i] : 0.0f;
+        const int32_t whole = static_cast<int32_t>(bounded);
+        const int32_t half = whole >> 1;
+        r.v[i] = a.v[i] * bits_to_float(static_cast<uint32_t>(half + 127) << 23) *
+                 bits_to_float(static_cast<uint32_t>(whole - half + 127) << 23);
+    }
+    return r;
+}
+
+#undef ELM_EACH
+
+struct Quad {
+    float v[4];
+};
+static ELM_INLINE Quad quad_load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+static ELM_INLINE void quad_store(float* p, Quad a) { std::memcpy(p, a.v, 16); }
+static ELM_INLINE Quad quad_add(Quad a, Quad b) { return {{a.v[0] + b.v[0], a.v[1] + b.v[1], a.v[2] + b.v[2], a.v[3] + b.v[3]}}; }
+
+static ELM_INLINE float part_sum(const Part p[parts]) {
+    float s[8];
+    for (int i = 0; i < 8; i++) s[i] = p[0].v[i] + p[0].v[i + 8];
+    for (int i = 0; i < 4; i++) s[i] = s[i] + s[i + 4];
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+static ELM_INLINE float greater(float a, float b) { return a > b ? a : b; }
+static ELM_INLINE float part_largest(const Part p[parts]) {
+    float s[8];
+    for (int i = 0; i < 8; i++) s[i] = greater(p[0].v[i], p[0].v[i + 8]);
+    for (int i = 0; i < 4; i++) s[i] = greater(s[i], s[i + 4]);
+    return greater(greater(s[0], s[2]), greater(s[1], s[3]));
+}
+static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {
+    return {{part_sum(a), part_sum(b), part_sum(c), part_sum(d)}};
+}
+
+}  // namespace elm::ELM_PATH

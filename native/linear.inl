@@ -1,0 +1,273 @@
+// Dense products with weights as stored. Forward: lanes run along k and every output has its own 16-lane accumulator. Backward: lanes run
+// along k, which are outputs there, and the sum over n rises. No tile, block or batch shape changes the order of any sum.
+
+namespace elm::ELM_PATH {
+
+/// From this many rows on a 16-bit weight tile is widened once and reused.
+constexpr int widen_rows = 12;
+/// Floats of a widened tile.
+constexpr int forward_tile = 96 * 1024;
+constexpr int max_tile_columns = 64;
+constexpr int backward_tile_rows = 512;
+constexpr int backward_tile_columns = 16 * 4;
+
+/// R rows of x times C rows of the weight.
+template <class W, int R, int C>
+static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t* w, int64_t w_stride, int k, Lanes (&total)[R][C]) {
+    const int whole = k & ~15, rest = k & 15;
+    ELM_UNROLL
+    for (int i = 0; i < parts; i++) {
+        const uint8_t* xi = bytes(x) + i * part_width * 4;
+        const uint8_t* wi = w + i * part_width * W::size;
+        Part acc[R][C];
+        ELM_UNROLL
+        for (int r = 0; r < R; r++)
+            ELM_UNROLL
+            for (int c = 0; c < C; c++)
+                acc[r][c] = part_set(0.0f);
+        for (int j = 0; j < whole; j += lane_count) {
+            Part b[C];
+            ELM_UNROLL
+            for (int c = 0; c < C; c++)
+                b[c] = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
+            ELM_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Part a = part_load(xi + (r * x_stride + j) * 4);
+                ELM_UNROLL
+                for (int c = 0; c < C; c++)
+                    acc[r][c] = part_fma(a, b[c], acc[r][c]);
+            }
+        }
+        if (rest != 0) {
+            const int n = part_of(rest, i);
+            Part b[C];
+            ELM_UNROLL
+            for (int c = 0; c < C; c++)
+                b[c] = W::part_n(wi + c * w_stride + static_cast<int64_t>(whole) * W::size, n);
+            ELM_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Part a = part_load_n(xi + (r * x_stride + whole) * 4, n);
+                ELM_UNROLL
+                for (int c = 0; c < C; c++)
+                    acc[r][c] = part_fma(a, b[c], acc[r][c]);
+            }
+        }
+        ELM_UNROLL
+        for (int r = 0; r < R; r++)
+            ELM_UNROLL
+            for (int c = 0; c < C; c++)
+                total[r][c].p[i] = acc[r][c];
+    }
+}
+
+/// A tile of y: product, + bias, + y. C is 1 or a multiple of 4.
+template <class W, int R, int C>
+static ELM_INLINE void linear_tile(const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
+    Lanes total[R][C];
+    dot_tile<W, R, C>(x, a.x_stride, w, w_stride, a.k, total);
+    ELM_UNROLL
+    for (int r = 0; r < R; r++) {
+        float* out = y + r * a.y_stride;
+        if constexpr (C == 1) {
+            float value = sum(total[r][0]) + bias[0];
+            if (a.accumulate)
+                value = value + out[0];
+            out[0] = value;
+        } else {
+            ELM_UNROLL
+            for (int c = 0; c < C; c += 4) {
+                Quad value = quad_add(sum4(total[r][c], total[r][c + 1], total[r][c + 2], total[r][c + 3]), quad_load(bias + c));
+                if (a.accumulate)
+                    value = quad_add(value, quad_load(out + c));
+                quad_store(out + c, value);
+            }
+        }
+    }
+}
+
+/// R in 1..dot_rows rows times C columns.
+template <class W, int C>
+static void linear_rows(int rows, const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
+    switch (rows) {
+    case 1: linear_tile<W, 1, C>(a, x, w, w_stride, bias, y); break;
+    case 2: if constexpr (dot_rows >= 2) linear_tile<W, 2, C>(a, x, w, w_stride, bias, y); break;
+    case 3: if constexpr (dot_rows >= 3) linear_tile<W, 3, C>(a, x, w, w_stride, bias, y); break;
+    case 4: if constexpr (dot_rows >= 4) linear_tile<W, 4, C>(a, x, w, w_stride, bias, y); break;
+    case 5: if constexpr (dot_rows >= 5) linear_tile<W, 5, C>(a, x, w, w_stride, bias, y); break;
+    default: if constexpr (dot_rows >= 6) linear_tile<W, 6, C>(a, x, w, w_stride, bias, y); break;
+    }
+}
+
+/// Few rows: weight columns outside, so that each weight comes from memory once.
+template <class W>
+static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y, int columns) {
+    const int rows = m1 - m0;
+    const int tiles = (rows + dot_rows - 1) / dot_rows;
+    const int tile = (rows + tiles - 1) / tiles;
+    int c = 0;
+    if (rows == 1)
+        for (; c + 8 <= columns; c += 8)
+            linear_tile<W, 1, 8>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+    for (; c < columns;) {
+        const int step = columns - c >= 4 ? 4 : 1;
+        for (int r = 0; r < rows; r += tile) {
+            const int count = rows - r < tile ? rows - r : tile;
+            const float* x = a.x + (m0 + r) * a.x_stride;
+            if (step == 4)
+                linear_rows<W, 4>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
+            else
+                linear_rows<W, 1>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
+        }
+        c += step;
+    }
+}
+
+/// Many rows against a float tile: rows outside, so that the rows of x stay in the first cache and the tile in the second.
+static void linear_tiled(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y, int columns) {
+    for (int r = 0; m0 + r < m1; r += dot_rows) {
+        const int count = m1 - m0 - r < dot_rows ? m1 - m0 - r : dot_rows;
+        const float* x = a.x + (m0 + r) * a.x_stride;
+        float* out = y + r * a.y_stride;
+        int c = 0;
+        for (; c + 4 <= columns; c += 4)
+            linear_rows<F32, 4>(count, a, x, w + c * w_stride, w_stride, bias + c, out + c);
+        for (; c < columns; c++)
+            linear_rows<F32, 1>(count, a, x, w + c * w_stride, w_stride, bias + c, out + c);
+    }
+}
+
+static int linear_tile_columns(int k) {
+    const int padded = (k + 15) & ~15;
+    const int columns = forward_tile / (padded > 0 ? padded : 1) & ~3;
+    return columns < 4 ? 4 : columns > max_tile_columns ? max_tile_columns : columns;
+}
+
+static int64_t linear_scratch(int k) { return max_tile_columns + static_cast<int64_t>(linear_tile_columns(k)) * ((k + 15) & ~15); }
+
+static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* scratch) {
+    const int size = a.weight_type == 0 ? 4 : 2;
+    const int64_t w_stride = static_cast<int64_t>(a.k) * size;
+    const int tile_columns = linear_tile_columns(a.k);
+    const int64_t padded = (a.k + 15) & ~15;
+    float* bias = scratch;
+    float* tile = scratch + max_tile_columns;
+    for (int n = n0; n < n1; n += tile_columns) {
+        const int columns = n1 - n < tile_columns ? n1 - n : tile_columns;
+        const uint8_t* w = a.weight + n * w_stride;
+        float* y = a.y + m0 * a.y_stride + n;
+        if (a.bias != nullptr)
+            widen(a.bias + static_cast<int64_t>(n) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, columns);
+        else
+            std::memset(bias, 0, sizeof(float) * static_cast<size_t>(columns));
+        if (m1 - m0 < widen_rows) {
+            if (a.weight_type == 0)
+                linear_direct<F32>(a, m0, m1, w, w_stride, bias, y, columns);
+            else if (a.weight_type == 1)
+                linear_direct<BF16>(a, m0, m1, w, w_stride, bias, y, columns);
+            else
+                linear_direct<F16>(a, m0, m1, w, w_stride, bias, y, columns);
+        } else if (a.weight_type == 0) {
+            linear_tiled(a, m0, m1, w, w_stride, bias, y, columns);
+        } else {
+            for (int c = 0; c < columns; c++)
+                widen(w + c * w_stride, a.weight_type, tile + c * padded, a.k);
+            linear_tiled(a, m0, m1, bytes(tile), padded * 4, bias, y, columns);
+        }
+    }
+}
+
+/// R rows of dx, V vectors wide, over `count` rows of the weight; starts from dx or from zero. `last` columns of the last vector exist.
+template <class W, int R, int V>
+static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume,
+                                 float* dx, int last) {
+    Lanes acc[R][V];
+    ELM_UNROLL
+    for (int r = 0; r < R; r++)
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            acc[r][v] = zero();
+    if (resume)
+        ELM_UNROLL
+        for (int r = 0; r < R; r++)
+            ELM_UNROLL
+            for (int v = 0; v < V; v++)
+                acc[r][v] = load(dx + r * a.dx_stride + v * lane_count, v == V - 1 ? last : lane_count);
+    if (last == lane_count) {
+        for (int n = 0; n < count; n++) {
+            Lanes b[V];
+            ELM_UNROLL
+            for (int v = 0; v < V; v++)
+                b[v] = load_as<W>(w + n * w_stride + v * lane_count * W::size);
+            ELM_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Lanes s = set(dy[r * a.dy_stride + n]);
+                ELM_UNROLL
+                for (int v = 0; v < V; v++)
+                    acc[r][v] = fma(s, b[v], acc[r][v]);
+            }
+        }
+    } else {
+        for (int n = 0; n < count; n++)
+            ELM_UNROLL
+            for (int v = 0; v < V; v++) {
+                const Lanes b = load_as<W>(w + n * w_stride + v * lane_count * W::size, v == V - 1 ? last : lane_count);
+                ELM_UNROLL
+                for (int r = 0; r < R; r++)
+                    acc[r][v] = fma(set(dy[r * a.dy_stride + n]), b, acc[r][v]);
+            }
+    }
+    ELM_UNROLL
+    for (int r = 0; r < R; r++)
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            store(dx + r * a.dx_stride + v * lane_count, acc[r][v], v == V - 1 ? last : lane_count);
+}
+
+template <class W, int R>
+static void axpy_columns(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume, float* dx,
+                         int columns) {
+    constexpr int wide = lane_count * axpy_vectors;
+    int k = 0;
+    for (; k + wide <= columns; k += wide)
+        axpy_tile<W, R, axpy_vectors>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, lane_count);
+    for (; k < columns; k += lane_count)
+        axpy_tile<W, R, 1>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, columns - k < lane_count ? columns - k : lane_count);
+}
+
+template <class W>
+static void axpy_rows_of(const LinearBackwardArgs& a, int m0, int m1, int n, const uint8_t* w, int64_t w_stride, int count, bool resume,
+                         int k0, int columns) {
+    int m = m0;
+    for (; m + axpy_rows <= m1; m += axpy_rows)
+        axpy_columns<W, axpy_rows>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
+    for (; m < m1; m++)
+        axpy_columns<W, 1>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
+}
+
+static int64_t linear_backward_scratch() { return static_cast<int64_t>(backward_tile_rows) * backward_tile_columns; }
+
+static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
+    const int size = a.weight_type == 0 ? 4 : 2;
+    const int64_t w_stride = static_cast<int64_t>(a.k) * size;
+    if (m1 - m0 < widen_rows || a.n == 0) {
+        const uint8_t* w = a.weight + static_cast<int64_t>(k0) * size;
+        if (a.weight_type == 0)
+            axpy_rows_of<F32>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
+        else if (a.weight_type == 1)
+            axpy_rows_of<BF16>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
+        else
+            axpy_rows_of<F16>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
+        return;
+    }
+    for (int k = k0; k < k1; k += backward_tile_columns) {
+        const int columns = k1 - k < backward_tile_columns ? k1 - k : backward_tile_columns;
+        for (int n = 0; n < a.n; n += backward_tile_rows) {
+            const int count = a.n - n < backward_tile_rows ? a.n - n : backward_tile_rows;
+            for (int i = 0; i < count; i++)
+                widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns, columns);
+            axpy_rows_of<F32>(a, m0, m1, n, bytes(scratch), backward_tile_columns * 4, count, a.accumulate || n > 0, k, columns);
+        }
+    }
+}
+
+}  // namespace elm::ELM_PATH

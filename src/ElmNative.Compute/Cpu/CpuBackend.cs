@@ -1,0 +1,121 @@
+using System.Runtime.InteropServices;
+
+namespace ElmNative.Compute.Cpu;
+
+/// <summary>
+/// The operations on the processor, through the native library elm_cpu. The result of every operation has the same bits on every instruction path
+/// and with every number of threads. Calls return when the work is done. One caller at a time.
+/// </summary>
+public sealed partial class CpuBackend : IBackend
+{
+    private static readonly string[] PathNames = ["scalar", "avx2", "avx512"];
+
+    private nint context;
+
+    /// <summary>Opens the native library and starts its threads.</summary>
+    /// <param name="threads">number of threads, the calling one included; 0 for all processors of this process</param>
+    /// <exception cref="ElmException">the library is missing, of another version, or ELM_CPU names a path that cannot run here</exception>
+    public CpuBackend(int threads = 0) : this(threads, null) { }
+
+    /// <summary>The same with a forced instruction path (null for the usual choice); for tests.</summary>
+    internal CpuBackend(int threads, string? path)
+    {
+        CheckLibrary();
+        Check(NativeMethods.elm_create(threads, path, out context));
+        Threads = NativeMethods.elm_threads(context);
+        Description = $"cpu {PathNames[NativeMethods.elm_path(context)]}, {Threads} thread{(Threads == 1 ? "" : "s")}";
+    }
+
+    /// <summary>What this machine can run.</summary>
+    /// <exception cref="ElmException">as the constructor</exception>
+    public static CpuFeatures Features
+    {
+        get
+        {
+            CheckLibrary();
+            int supported = NativeMethods.elm_supported_paths();
+            Check(NativeMethods.elm_create(1, null, out nint probe));
+            int chosen = NativeMethods.elm_path(probe);
+            NativeMethods.elm_destroy(probe);
+            return new CpuFeatures([.. PathNames.Where((_, i) => (supported >> i & 1) != 0)], PathNames[chosen], NativeMethods.elm_processors());
+        }
+    }
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <summary>Number of threads, the calling one included.</summary>
+    public int Threads { get; }
+
+    /// <summary>The native context; for tests.</summary>
+    internal nint Context
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(context == 0, this);
+            return context;
+        }
+    }
+
+    /// <inheritdoc/>
+    public DeviceBuffer Allocate(long bytes) => new HostBuffer(bytes);
+
+    /// <inheritdoc/>
+    public DeviceBuffer Adopt(nint address, long bytes, object owner) => new BorrowedBuffer(address, bytes, owner);
+
+    /// <inheritdoc/>
+    public unsafe void Upload<T>(ReadOnlySpan<T> source, Tensor destination) where T : unmanaged
+    {
+        ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(source);
+        Require.That(bytes.Length == destination.Bytes, $"the span has {bytes.Length} bytes, the tensor {destination.Bytes}", nameof(source));
+        bytes.CopyTo(new Span<byte>((void*)destination.Address, bytes.Length));
+    }
+
+    /// <inheritdoc/>
+    public unsafe void Download<T>(Tensor source, Span<T> destination) where T : unmanaged
+    {
+        Span<byte> bytes = MemoryMarshal.AsBytes(destination);
+        Require.That(bytes.Length == source.Bytes, $"the span has {bytes.Length} bytes, the tensor {source.Bytes}", nameof(destination));
+        new ReadOnlySpan<byte>((void*)source.Address, bytes.Length).CopyTo(bytes);
+    }
+
+    /// <inheritdoc/>
+    public void Synchronize() { }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (context != 0)
+            NativeMethods.elm_destroy(context);
+        context = 0;
+    }
+
+    private static void CheckLibrary()
+    {
+        int version;
+        try
+        {
+            version = NativeMethods.elm_abi_version();
+        }
+        catch (Exception cause) when (cause is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
+        {
+            throw new ElmException($"the native library {LibraryFile} is missing beside the program or cannot be loaded; build it with CMake and copy it to {AppContext.BaseDirectory}", cause);
+        }
+        if (version != NativeMethods.AbiVersion)
+            throw new ElmException($"the native library {LibraryFile} has interface version {version}, but this program needs {NativeMethods.AbiVersion}; rebuild both from the same sources");
+    }
+
+    private static string LibraryFile => OperatingSystem.IsWindows() ? "elm_cpu.dll" : "libelm_cpu.so";
+
+    private static void Check(int status)
+    {
+        if (status != NativeMethods.Ok)
+            Fail(status);
+    }
+
+    private static unsafe void Fail(int status)
+    {
+        string sentence = Marshal.PtrToStringUTF8((nint)NativeMethods.elm_last_error()) ?? "";
+        throw status == NativeMethods.InvalidArgument ? new ArgumentException(sentence) : new ElmException(sentence);
+    }
+}
