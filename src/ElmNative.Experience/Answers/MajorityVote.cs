@@ -7,8 +7,8 @@ public enum VoteRule
     Equivalence,
 
     /// <summary>
-    /// The rule of TTRL (`ttt_metrics.py`): answers are grouped as exact strings, and the empty string of a completion without an answer votes
-    /// like any other.
+    /// The rule of TTRL (`ttt_metrics.py`): answers are grouped as exact strings after a normal form of the spelling, and the empty string of a
+    /// completion without an answer votes like any other.
     /// </summary>
     ExactString,
 }
@@ -37,6 +37,7 @@ public static class MajorityVote
         int[] classes = new int[answers.Count];
         List<string> representatives = [];
         List<int> counts = [];
+        List<string> spellings = [];
         for (int i = 0; i < answers.Count; i++)
         {
             string? answer = answers[i];
@@ -46,9 +47,11 @@ public static class MajorityVote
                 continue;
             }
             answer ??= "";
-            int found = representatives.FindIndex(r => rule == VoteRule.ExactString ? r == answer : checker.Same(r, answer));
+            string spelling = rule == VoteRule.ExactString ? Normaliser.Normalise(answer) : "";
+            int found = rule == VoteRule.ExactString ? spellings.IndexOf(spelling) : representatives.FindIndex(r => checker.Same(r, answer));
             if (found < 0)
             {
+                spellings.Add(spelling);
                 found = representatives.Count;
                 representatives.Add(answer);
                 counts.Add(0);

@@ -41,8 +41,27 @@ public sealed class MajorityVoteTests
     [TestMethod]
     public void The_exact_string_rule_keeps_spellings_apart_and_lets_the_empty_answer_win()
     {
-        Assert.AreEqual("3", MajorityVote.Count(["3", "0.5", "1/2", "3", "\\frac{1}{2}"], Checker, VoteRule.ExactString).Label);
+        Assert.AreEqual("3", MajorityVote.Count(["3", "0.5", "1/2", "x=3.0", "\\frac{2}{4}", "\\frac12", "03"], Checker, VoteRule.ExactString).Label);
         Assert.AreEqual("", MajorityVote.Count(["3", null, ""], Checker, VoteRule.ExactString).Label);
+    }
+
+    [TestMethod]
+    [DataRow("\\left( 3, \\dfrac{\\pi}{2} \\right)", "(3,\\frac{\\pi}{2})")]
+    [DataRow("\\frac12", "\\frac{1}{2}")]
+    [DataRow("3/4", "\\frac{3}{4}")]
+    [DataRow("\\sqrt2", "\\sqrt{2}")]
+    [DataRow("x=5", "5")]
+    [DataRow("1{,}234", "1234")]
+    [DataRow("025", "25")]
+    [DataRow("12.0", "12")]
+    [DataRow("\\text{East}", "east")]
+    [DataRow("15\\mbox{ cm}", "15")]
+    [DataRow("(a+5)(b+2)", "(a+5)(b+2)")]
+    [DataRow("1 \\pm \\sqrt{19}", "1\\pm\\sqrt{19}")]
+    public void The_normal_form_of_a_spelling_keeps_the_mathematics(string answer, string normal)
+    {
+        Assert.AreEqual(normal, Normaliser.Normalise(answer));
+        Assert.AreEqual(normal, Normaliser.Normalise(normal));
     }
 
     [TestMethod]
