@@ -14,14 +14,10 @@ internal static class AddedTokenList
     public static AddedToken[] Read(string folder, TokenizerFile file)
     {
         OrderedDictionary<string, AddedToken> tokens = new(StringComparer.Ordinal);
-        TokenizerJson.Guard(file.FilePath, () =>
-        {
-            if (file.AddedTokens is { ValueKind: not JsonValueKind.Array })
-                throw new ElmException($"{file.FilePath}: \"added_tokens\" must be a list.");
-            foreach (JsonElement item in file.AddedTokens?.EnumerateArray() ?? default)
-                Add(tokens, item, TokenizerJson.Member(item, "id"), file, file.FilePath);
-            return 0;
-        });
+        if (file.AddedTokens is { ValueKind: not JsonValueKind.Array })
+            throw new ElmException($"{file.FilePath}: \"added_tokens\" must be a list.");
+        foreach (JsonElement item in file.AddedTokens?.EnumerateArray() ?? default)
+            Add(tokens, item, TokenizerJson.Member(item, "id"), file, file.FilePath);
         string config = Path.Combine(folder, "tokenizer_config.json");
         if (File.Exists(config))
             TokenizerJson.Guard(config, () =>
