@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using ElmNative.Compute;
 using ElmNative.Transformers.Tokenization;
 
@@ -50,7 +51,7 @@ public class TokenizationFuzzTests
     [TestMethod]
     public void MutatedTemplatesRenderOrGiveAnError()
     {
-        byte[][] originals = [.. Templates.Select(Encoding.UTF8.GetBytes)];
+        string[] originals = Templates;
         using TemplateFolder folder = new("{\"bos_token\": \"<s>\"}");
         string path = Path.Combine(folder.Path, "chat_template.jinja");
         ChatMessage[] messages = [new("system", "s"), new("user", "u<think>x</think>"), new("assistant", "a")];
@@ -58,7 +59,7 @@ public class TokenizationFuzzTests
         int rendered = 0, refused = 0;
         for (int i = 0; i < 3000; i++)
         {
-            File.WriteAllBytes(path, Mutate(originals[i % originals.Length], random));
+            File.WriteAllText(path, MutateWords(originals[i % originals.Length], random));
             try
             {
                 ChatTemplate.Load(folder.Path)!.Render(messages, addGenerationPrompt: true);
@@ -100,6 +101,27 @@ public class TokenizationFuzzTests
             }
         }
         return [.. bytes];
+    }
+
+    /// <summary>A template with some words or signs replaced, removed, doubled or inserted.</summary>
+    private static string MutateWords(string template, Random random)
+    {
+        if (random.Next(4) == 0)
+            return Encoding.Latin1.GetString([.. Mutate(Encoding.UTF8.GetBytes(template), random).Select(value => (byte)(value & 127))]);
+        List<string> words = [.. Regex.Matches(template, @"\w+|\s+|[{}%#-]+|.").Select(match => match.Value)];
+        for (int count = random.Next(1, 4); count > 0; count--)
+        {
+            int at = random.Next(words.Count);
+            string other = random.Next(2) == 0 ? words[random.Next(words.Count)] : Fragments[random.Next(21, Fragments.Length)];
+            switch (random.Next(4))
+            {
+                case 0: words[at] = other; break;
+                case 1: words.Insert(at, " " + other + " "); break;
+                case 2: words.RemoveAt(at); break;
+                default: (words[at], words[^(at + 1)]) = (words[^(at + 1)], words[at]); break;
+            }
+        }
+        return string.Concat(words);
     }
 
     /// <summary>Valid JSON with a value swapped for another kind of value somewhere.</summary>

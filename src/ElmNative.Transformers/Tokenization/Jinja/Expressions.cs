@@ -197,7 +197,7 @@ internal abstract class Expression(int line)
         }
     }
 
-    /// <summary>value|name(arguments); a null value is what a filter block collected.</summary>
+    /// <summary>value|name(arguments)</summary>
     public sealed class Filter(int line, Expression value, string name, ArgumentList arguments) : Expression(line)
     {
         /// <inheritdoc/>
