@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using ElmNative.Compute;
 
@@ -53,7 +52,7 @@ internal static class AddedTokenList
         int? known = tokens.TryGetValue(content, out AddedToken? earlier) ? earlier.Id : file.Vocabulary.FindText(content);
         int given = id is { } value ? TokenizerJson.Id(value, place) : known ?? throw new ElmException($"{place} \"{content}\" has no id.");
         if (given > file.Length)
-            throw new ElmException(string.Create(CultureInfo.InvariantCulture, $"{place} \"{content}\" has the id {given}, beyond any table of this file."));
+            throw new ElmException($"{place} \"{content}\" has the id {given}, beyond any table of this file.");
         tokens[content] = new AddedToken(
             known ?? given,
             content,

@@ -239,7 +239,8 @@ internal sealed record ArgumentList(
         if (ReferenceEquals(this, Empty))
             return Arguments.None;
         List<object?> values = [.. Positional.Select(item => item.Evaluate(interpreter, scope))];
-        List<KeyValuePair<string, object?>> named = [.. Named.Select(item => KeyValuePair.Create(item.Name, item.Value.Evaluate(interpreter, scope)))];
+        List<KeyValuePair<string, object?>> named =
+            [.. Named.Select(item => KeyValuePair.Create(item.Name, item.Value.Evaluate(interpreter, scope)))];
         if (Spread is not null)
         {
             IReadOnlyList<object?> more = Operations.Iterate(Spread.Evaluate(interpreter, scope), interpreter.Budget);
