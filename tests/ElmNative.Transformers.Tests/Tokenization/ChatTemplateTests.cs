@@ -155,6 +155,28 @@ public class ChatTemplateTests
     }
 
     [TestMethod]
+    public void TheDeepestNestingFitsASmallStack()
+    {
+        using TemplateFolder folder = new("{}");
+        string[] sources =
+        [
+            "{{ " + new string('(', 2000) + "1" + new string(')', 2000) + " }}",
+            "{% macro f(n) %}{% if true %}{% for x in [1] %}{{ 'a' ~ ((f(n + 1) | trim)) }}{% endfor %}{% endif %}{% endmacro %}{{ f(0) }}",
+            "{{ 1" + string.Concat(Enumerable.Repeat("+1", 2000)) + " }}",
+        ];
+        foreach (string source in sources)
+        {
+            folder.Write("chat_template.jinja", source);
+            Exception? caught = null;
+            Thread thread = new(() => caught = Assert.Throws<Exception>(() => ChatTemplate.Load(folder.Path)!.Render(Hello, false)), maxStackSize: 768 * 1024);
+            thread.Start();
+            thread.Join();
+            Assert.IsInstanceOfType<ElmException>(caught);
+            StringAssert.Contains(caught!.Message, "nests too deeply");
+        }
+    }
+
+    [TestMethod]
     public void LongConversationsHaveRoom()
     {
         using TemplateFolder folder = new("{}");
