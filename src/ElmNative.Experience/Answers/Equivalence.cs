@@ -313,15 +313,48 @@ internal sealed class Equivalence(Rational tolerance)
         return distinct;
     }
 
-    /// <summary>A matrix, or a sign or factor before one carried out.</summary>
-    private static Matrix? AsMatrix(Node node) => node switch
+    /// <summary>A matrix, or signs, factors, sums and products of matrices carried out. Each part is looked at once.</summary>
+    private static Matrix? AsMatrix(Node node)
     {
-        Matrix matrix => matrix,
-        Apply { Operation: Operation.Negate, Parts: [var inner] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Negate, e)),
-        Apply { Operation: Operation.Multiply, Parts: [{ IsScalar: true } factor, var inner] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Multiply, factor, e)),
-        Apply { Operation: Operation.Divide, Parts: [var inner, { IsScalar: true } divisor] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Divide, e, divisor)),
-        _ => null,
-    };
+        if (node is Matrix matrix) return matrix;
+        if (node is not Apply { IsScalar: false } apply) return null;
+        if (apply.Parts.Count == 1) return apply.Operation == Operation.Negate && AsMatrix(apply.Parts[0]) is { } inner ? Map(inner, e => new Apply(Operation.Negate, e)) : null;
+        if (apply.Parts.Count != 2 || apply.Operation is not (Operation.Add or Operation.Subtract or Operation.Multiply or Operation.Divide)) return null;
+        (Node left, Node right) = (apply.Parts[0], apply.Parts[1]);
+        Matrix? m = left.IsScalar ? null : AsMatrix(left);
+        if (m is null && !left.IsScalar) return null;
+        Matrix? n = right.IsScalar ? null : AsMatrix(right);
+        if (n is null && !right.IsScalar) return null;
+        return (apply.Operation, m, n) switch
+        {
+            (Operation.Multiply, null, { } b) => Map(b, e => new Apply(Operation.Multiply, left, e)),
+            (Operation.Multiply, { } a, null) => Map(a, e => new Apply(Operation.Multiply, right, e)),
+            (Operation.Divide, { } a, null) => Map(a, e => new Apply(Operation.Divide, e, right)),
+            (Operation.Multiply, { } a, { } b) => a.Columns == b.Rows && a.Rows * b.Columns * a.Columns <= 1000 ? Product(a, b) : null,
+            (Operation.Add or Operation.Subtract, { } a, { } b) when a.Columns == b.Columns && a.Rows == b.Rows =>
+                new Matrix(a.Columns, [.. a.Parts.Zip(b.Parts, (e, f) => new Apply(apply.Operation, e, f))]),
+            _ => null,
+        };
+    }
+
+    private static Matrix Product(Matrix a, Matrix b)
+    {
+        List<Node> entries = [];
+        for (int row = 0; row < a.Rows; row++)
+        {
+            for (int column = 0; column < b.Columns; column++)
+            {
+                Node? sum = null;
+                for (int k = 0; k < a.Columns; k++)
+                {
+                    Node term = new Apply(Operation.Multiply, a.Parts[row * a.Columns + k], b.Parts[k * b.Columns + column]);
+                    sum = sum is null ? term : new Apply(Operation.Add, sum, term);
+                }
+                entries.Add(sum!);
+            }
+        }
+        return new Matrix(b.Columns, entries);
+    }
 
     private static Matrix Map(Matrix matrix, Func<Node, Node> change) => new(matrix.Columns, [.. matrix.Parts.Select(change)]);
 

@@ -455,6 +455,15 @@ internal sealed class Evaluator
                     Operation.Cosh => Quotient(sum, two),
                     _ => Quotient(difference, sum),
                 };
+            case Operation.Arsinh:
+                return Arc(x, field.Log(field.Add(x.Value, field.Sqrt(field.Add(field.Multiply(x.Value, x.Value), one.Value)))));
+            case Operation.Arcosh:
+                return Arc(x, field.Log(field.Add(x.Value, field.Multiply(field.Sqrt(field.Add(x.Value, one.Value)), field.Sqrt(field.Subtract(x.Value, one.Value))))));
+            case Operation.Artanh:
+                Ball above = Sum(one, x), below = Sum(one, x with { Value = -x.Value });
+                Ball ratio = above.IsValid && below.IsValid ? Quotient(above, below) : Ball.Invalid;
+                Ball twice = ratio.IsValid ? Logarithm(ratio) : ratio;
+                return twice.IsValid ? Quotient(twice, Rounded(field.From(2))) : twice;
             case Operation.Exp:
                 return Exponential(x);
             case Operation.Ln or Operation.Log:
