@@ -57,7 +57,7 @@ internal sealed class Equivalence(Rational tolerance)
         Samples x = Samples.Of(a), y = Samples.Of(b);
         if (x.HasInfinity || y.HasInfinity) return false;
         bool loose = (x.DecimalDigits >= DigitsOfAnApproximation || y.DecimalDigits >= DigitsOfAnApproximation) && !(x.IsLiteral && y.IsLiteral);
-        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose);
+        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose) == true;
 
         bool complex = x.HasImaginaryUnit || y.HasImaginaryUnit;
         int agreed = 0;
@@ -71,18 +71,19 @@ internal sealed class Equivalence(Rational tolerance)
                 outside.Add(point);
                 continue;
             }
-            if (!SameAt(x, y, point, loose)) return false;
+            if (SameAt(x, y, point, loose) is not { } same) continue;
+            if (!same) return false;
             agreed++;
         }
         // Nowhere defined among the real numbers: compare the complex values.
-        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose)));
+        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose) == true));
     }
 
     /// <summary>
     /// Whether two values agree at a point: exactly where both are exact; else the difference must vanish in two fields of different length,
-    /// which a mere near miss does not survive.
+    /// which a mere near miss does not survive. Null where the longer field cannot say.
     /// </summary>
-    private bool SameAt(Samples x, Samples y, int point, bool loose)
+    private bool? SameAt(Samples x, Samples y, int point, bool loose)
     {
         PointValue p = x.At(point), q = y.At(point);
         if (!p.IsValid || !q.IsValid) return false;
@@ -100,7 +101,9 @@ internal sealed class Equivalence(Rational tolerance)
             BigReal size = field.Abs(u.Magnitude > v.Magnitude ? u : v);
             if (off.IsZero || field.Parts.Subtract(off, field.Parts.Multiply(size, field.Parts.From(tolerance))).Sign <= 0) return true;
         }
-        return Vanishes(ComplexField.Coarse, p, q) && Vanishes(ComplexField.Fine, Longer(x, p, point), Longer(y, q, point));
+        if (!Vanishes(ComplexField.Coarse, p, q)) return false;
+        (PointValue longP, PointValue longQ) = (Longer(x, p, point), Longer(y, q, point));
+        return longP.IsValid && longQ.IsValid ? Vanishes(ComplexField.Fine, longP, longQ) : null;
 
         static PointValue Longer(Samples samples, PointValue value, int point) => value.Exact is null ? samples.FineAt(point) : value;
     }

@@ -40,7 +40,7 @@ internal sealed class Evaluator
 
     /// <summary>
     /// The value of a variable at a point: points 0 to 2 are positive (in (0, 1), in (1, 3) and mixed), 3 is negative, 4 has mixed signs,
-    /// 5 is larger. Values are odd multiples of 2^-20.
+    /// 5 and 6 are large, so that an absolute value shows its sign. Values are odd multiples of 2^-20.
     /// </summary>
     private static Rational ValueOf(string name, int point)
     {
@@ -54,7 +54,8 @@ internal sealed class Evaluator
             2 => coin ? 0.15 + 0.8 * unit : 1.05 + 2 * unit,
             3 => -0.1 - 0.8 * unit,
             4 => (coin ? 1 : -1) * (0.2 + 2.7 * unit),
-            _ => 3 + 6 * unit,
+            5 => 15 + 80 * unit,
+            _ => -15 - 80 * unit,
         };
         return Rational.Of((long)Math.Round(value * 0x80000) * 2 + 1, 1 << 20)!.Value;
     }

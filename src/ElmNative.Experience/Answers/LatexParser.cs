@@ -65,7 +65,8 @@ internal sealed partial class LatexParser
         if (!separate || (rest.Kind == TokenKind.Mark && !rest.Is('¤') && !rest.Is('-') && !rest.Is('(') && !rest.Is('⦃'))) return null;
         if (rest.Is('-') && mark.Is(')')) return null;
         List<Token> content = tokens[(start + 2)..];
-        Node? node = Parse(content);
+        LatexParser parser = new(content);
+        Node? node = parser.ReadList(top: true) is { } read && parser.Next.Kind == TokenKind.End ? read : null;
         return new Choice(letter.Text, node ?? new Words(WordsOf(content)));
     }
 
@@ -254,7 +255,6 @@ internal sealed partial class LatexParser
         while (ComparisonOf(Next) is { } sign)
         {
             at++;
-            // The name of a member may be given again: f(x) = y = ...
             if (ReadSetOperation() is not { } side) return null;
             signs.Add(sign);
             sides.Add(side);

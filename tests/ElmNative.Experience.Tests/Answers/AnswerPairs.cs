@@ -502,5 +502,14 @@ internal static class AnswerPairs
         = \cosh^2 x - \sinh^2 x | 1
         = x^{\frac{2}{3}} | \sqrt[3]{x^2}
         = \sqrt[3]{x}^2 | x^{2/3}
+        ! |x+1| | x+1
+        ! |x-5| | x-5
+        ! \sqrt{x^2+2x+1} | x+1
+        ! \sqrt{(x-y)^2} | x-y
+        = 0.\overline{3} | 0.3333333333
+        = e^x+1 | 1+e^x
+        = e^{x}-e^{-x} | 2\sinh x
+        = 2^x 3^x | 6^x
+        = \ln(x^2+1) | \ln(1+x^2)
         """;
 }
