@@ -14,6 +14,9 @@ internal sealed class Equivalence(Rational tolerance)
 
     private const int MostUnordered = 256;
 
+    /// <summary>The points at which an equality of expressions with variables is confirmed in the longer field.</summary>
+    private const int ConfirmedPoints = 2;
+
     /// <summary>Bits by which the estimated errors may be too small.</summary>
     private const int Slack = 16;
 
@@ -57,7 +60,7 @@ internal sealed class Equivalence(Rational tolerance)
         Samples x = Samples.Of(a), y = Samples.Of(b);
         if (x.HasInfinity || y.HasInfinity) return false;
         bool loose = (x.DecimalDigits >= DigitsOfAnApproximation || y.DecimalDigits >= DigitsOfAnApproximation) && !(x.IsLiteral && y.IsLiteral);
-        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose) == true;
+        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose, confirm: true) == true;
 
         bool complex = x.HasImaginaryUnit || y.HasImaginaryUnit;
         int agreed = 0;
@@ -71,19 +74,19 @@ internal sealed class Equivalence(Rational tolerance)
                 outside.Add(point);
                 continue;
             }
-            if (SameAt(x, y, point, loose) is not { } same) continue;
+            if (SameAt(x, y, point, loose, confirm: agreed < ConfirmedPoints) is not { } same) continue;
             if (!same) return false;
             agreed++;
         }
         // Nowhere defined among the real numbers: compare the complex values.
-        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose) == true));
+        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose, confirm: true) == true));
     }
 
     /// <summary>
     /// Whether two values agree at a point: exactly where both are exact; else the difference must vanish in two fields of different length,
     /// which a mere near miss does not survive. Null where the longer field cannot say.
     /// </summary>
-    private bool? SameAt(Samples x, Samples y, int point, bool loose)
+    private bool? SameAt(Samples x, Samples y, int point, bool loose, bool confirm)
     {
         PointValue p = x.At(point), q = y.At(point);
         if (!p.IsValid || !q.IsValid) return false;
@@ -102,6 +105,7 @@ internal sealed class Equivalence(Rational tolerance)
             if (off.IsZero || field.Parts.Subtract(off, field.Parts.Multiply(size, field.Parts.From(tolerance))).Sign <= 0) return true;
         }
         if (!Vanishes(ComplexField.Coarse, p, q)) return false;
+        if (!confirm) return true;
         (PointValue longP, PointValue longQ) = (Longer(x, p, point), Longer(y, q, point));
         return longP.IsValid && longQ.IsValid ? Vanishes(ComplexField.Fine, longP, longQ) : null;
 

@@ -9,7 +9,11 @@ namespace ElmNative.Experience.Answers;
 internal sealed class Evaluator
 {
     private const int MostOperations = 6000;
-    private const int MostFunctions = 40;
+    private const int MostFunctions = 20;
+
+    /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
+    private const long MostExactWork = 100_000_000;
+
     private const int LargestFactorial = 3000;
 
     /// <summary>Bits beyond the field's length from which a term is more than a rounding residue.</summary>
@@ -20,6 +24,7 @@ internal sealed class Evaluator
     private readonly int point;
     private int operations;
     private int functions;
+    private long exactWork;
     private bool inAngle;
     private bool leftReals;
 
@@ -33,7 +38,7 @@ internal sealed class Evaluator
     {
         Evaluator evaluator = new(field, point);
         if (evaluator.Exact(node) is { } exact) return new PointValue(exact, BigComplex.Invalid, 0, false);
-        (evaluator.operations, evaluator.functions) = (0, 0);
+        (evaluator.operations, evaluator.functions, evaluator.exactWork) = (0, 0, 0);
         Ball value = evaluator.Approximate(node);
         return new PointValue(null, value.Value, value.Error, evaluator.leftReals);
     }
@@ -73,7 +78,14 @@ internal sealed class Evaluator
 
     private Rational? Exact(Node node)
     {
-        if (++operations > MostOperations) return null;
+        if (++operations > MostOperations || exactWork > MostExactWork) return null;
+        Rational? value = ExactValue(node);
+        if (value is { IsInteger: false } fraction) exactWork += fraction.Numerator.GetBitLength() * fraction.Denominator.GetBitLength();
+        return value;
+    }
+
+    private Rational? ExactValue(Node node)
+    {
         switch (node)
         {
             case Number number:

@@ -385,6 +385,7 @@ internal sealed partial class LatexParser
     /// </summary>
     private Node? ReadFunction(Operation function)
     {
+        if (++functions > MostFunctions) return null;
         Node? power = null, logarithmBase = null;
         while (Next.Is('^') || Next.Is('_'))
         {

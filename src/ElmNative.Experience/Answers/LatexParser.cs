@@ -14,6 +14,9 @@ internal sealed partial class LatexParser
     /// <summary>Factors read in all, those read again after a wrong guess included.</summary>
     private const int MostSteps = 8192;
 
+    /// <summary>Functions in one answer; they take the most time to evaluate.</summary>
+    private const int MostFunctions = 40;
+
 
     private readonly List<Token> tokens;
     private int at;
@@ -22,6 +25,7 @@ internal sealed partial class LatexParser
     private bool currency;
     private bool colonEnds;
     private int steps;
+    private int functions;
 
     private LatexParser(List<Token> tokens) => this.tokens = tokens;
 
