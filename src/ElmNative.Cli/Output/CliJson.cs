@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ElmNative.Experience.Answers;
 
 namespace ElmNative.Cli.Output;
 
@@ -25,5 +26,7 @@ internal sealed record ScoredResponse(int Index, double Score, double[] Steps);
 [JsonSerializable(typeof(VerifiedLines))]
 [JsonSerializable(typeof(MachineInfo))]
 [JsonSerializable(typeof(ScoredResponse))]
+[JsonSerializable(typeof(GradedResponse))]
+[JsonSerializable(typeof(GradingTally))]
 [JsonSerializable(typeof(int[]))]
 internal sealed partial class CliJson : JsonSerializerContext;

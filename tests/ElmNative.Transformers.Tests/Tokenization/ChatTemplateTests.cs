@@ -28,15 +28,15 @@ public class ChatTemplateTests
         Assert.IsGreaterThan(10, lines);
     }
 
-    [TestMethod, SharedData("golden/tiny-math")]
+    [TestMethod]
     public void TheBundledModelsPromptsAreTheGoldenOnes()
     {
-        string folder = SharedDataAttribute.PathOf("tiny-math", "model");
+        string folder = Repository.TinyMath;
         BytePairTokenizer tokenizer = BytePairTokenizer.Load(folder);
         ChatTemplate template = ChatTemplate.Load(folder)!;
         const string Instruction = "Please reason step by step, and put your final answer within \\boxed{answer}.\n";
         int lines = 0;
-        foreach (JsonElement line in SharedTokenizers.Lines("golden", "tiny-math", "greedy.jsonl"))
+        foreach (JsonElement line in SharedTokenizers.LinesOf(Repository.Golden("tiny-math/greedy.jsonl")))
         {
             string prompt = template.Render([new("user", Instruction + line.GetProperty("problem").GetString())], addGenerationPrompt: true);
             Assert.AreEqual(line.GetProperty("prompt").GetString(), prompt);
