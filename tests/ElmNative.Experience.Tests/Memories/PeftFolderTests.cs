@@ -21,7 +21,7 @@ public class PeftFolderTests
             using CpuBackend backend = new(2);
             using LanguageModel model = LanguageModel.Load(Repository.TinyMath, backend);
             ModelPolicy policy = new(model);
-            float[] rows = MemoryInitialiser.Rows(policy, Question, 20, InitialisationKind.Text);
+            float[] rows = MemoryInitialiser.Start(policy, Question, 20, InitialisationKind.Text).Rows;
             rows[0] = 1e-42f;
             rows[1] = -0.0f;
             Memory memory = new(rows, Retrieval.Mean(rows, policy.HiddenSize), policy.PoolKeys([rows], 0)[0],
