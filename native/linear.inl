@@ -1,5 +1,6 @@
 // Dense products with weights as stored. Forward: lanes run along k and every output has its own 16-lane accumulator. Backward: lanes run
-// along k, which are outputs there, and the sum over n rises. No tile, block or batch shape changes the order of any sum.
+// along k, which are outputs there; the sum over n rises within blocks of 512, whose sums are added in rising order (a vocabulary is too long
+// for one chain in single precision). No tile, block or batch shape changes the order of any sum.
 
 namespace elm::ELM_PATH {
 
@@ -8,7 +9,8 @@ constexpr int widen_rows = 12;
 /// Floats of a widened tile.
 constexpr int forward_tile = 96 * 1024;
 constexpr int max_tile_columns = 64;
-constexpr int backward_tile_rows = 512;
+/// Length of one chain of the backward sum, and rows of a widened tile.
+constexpr int backward_block = 512;
 constexpr int backward_tile_columns = 16 * 4;
 
 /// R rows of x times C rows of the weight.
@@ -176,7 +178,7 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
     }
 }
 
-/// R rows of dx, V vectors wide, over `count` rows of the weight; starts from dx or from zero. `last` columns of the last vector exist.
+/// R rows of dx, V vectors wide, over `count` rows of the weight, overwritten or, to resume, added to. `last` columns of the last vector exist.
 template <class W, int R, int V>
 static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume,
                                  float* dx, int last) {
@@ -186,12 +188,6 @@ static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, c
         ELM_UNROLL
         for (int v = 0; v < V; v++)
             acc[r][v] = zero();
-    if (resume)
-        ELM_UNROLL
-        for (int r = 0; r < R; r++)
-            ELM_UNROLL
-            for (int v = 0; v < V; v++)
-                acc[r][v] = load(dx + r * a.dx_stride + v * lane_count, v == V - 1 ? last : lane_count);
     if (last == lane_count) {
         for (int n = 0; n < count; n++) {
             Lanes b[V];
@@ -219,8 +215,11 @@ static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, c
     ELM_UNROLL
     for (int r = 0; r < R; r++)
         ELM_UNROLL
-        for (int v = 0; v < V; v++)
-            store(dx + r * a.dx_stride + v * lane_count, acc[r][v], v == V - 1 ? last : lane_count);
+        for (int v = 0; v < V; v++) {
+            float* out = dx + r * a.dx_stride + v * lane_count;
+            const int n = v == V - 1 ? last : lane_count;
+            store(out, resume ? add(load(out, n), acc[r][v]) : acc[r][v], n);
+        }
 }
 
 template <class W, int R>
@@ -244,25 +243,38 @@ static void axpy_rows_of(const LinearBackwardArgs& a, int m0, int m1, int n, con
         axpy_columns<W, 1>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
 }
 
-static int64_t linear_backward_scratch() { return static_cast<int64_t>(backward_tile_rows) * backward_tile_columns; }
+static int64_t linear_backward_scratch() { return static_cast<int64_t>(backward_block) * backward_tile_columns; }
+
+template <class W>
+static void linear_backward_direct(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1) {
+    const int64_t w_stride = static_cast<int64_t>(a.k) * W::size;
+    for (int n = 0; n < a.n; n += backward_block) {
+        const int count = a.n - n < backward_block ? a.n - n : backward_block;
+        axpy_rows_of<W>(a, m0, m1, n, a.weight + n * w_stride + static_cast<int64_t>(k0) * W::size, w_stride, count, a.accumulate || n > 0, k0, k1 - k0);
+    }
+}
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
-    const int size = a.weight_type == 0 ? 4 : 2;
-    const int64_t w_stride = static_cast<int64_t>(a.k) * size;
-    if (m1 - m0 < widen_rows || a.n == 0) {
-        const uint8_t* w = a.weight + static_cast<int64_t>(k0) * size;
-        if (a.weight_type == 0)
-            axpy_rows_of<F32>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
-        else if (a.weight_type == 1)
-            axpy_rows_of<BF16>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
-        else
-            axpy_rows_of<F16>(a, m0, m1, 0, w, w_stride, a.n, a.accumulate, k0, k1 - k0);
+    if (a.n == 0 && !a.accumulate) {
+        for (int m = m0; m < m1; m++)
+            std::memset(a.dx + m * a.dx_stride + k0, 0, sizeof(float) * static_cast<size_t>(k1 - k0));
         return;
     }
+    if (m1 - m0 < widen_rows) {
+        if (a.weight_type == 0)
+            linear_backward_direct<F32>(a, m0, m1, k0, k1);
+        else if (a.weight_type == 1)
+            linear_backward_direct<BF16>(a, m0, m1, k0, k1);
+        else
+            linear_backward_direct<F16>(a, m0, m1, k0, k1);
+        return;
+    }
+    const int size = a.weight_type == 0 ? 4 : 2;
+    const int64_t w_stride = static_cast<int64_t>(a.k) * size;
     for (int k = k0; k < k1; k += backward_tile_columns) {
         const int columns = k1 - k < backward_tile_columns ? k1 - k : backward_tile_columns;
-        for (int n = 0; n < a.n; n += backward_tile_rows) {
-            const int count = a.n - n < backward_tile_rows ? a.n - n : backward_tile_rows;
+        for (int n = 0; n < a.n; n += backward_block) {
+            const int count = a.n - n < backward_block ? a.n - n : backward_block;
             for (int i = 0; i < count; i++)
                 widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns, columns);
             axpy_rows_of<F32>(a, m0, m1, n, bytes(scratch), backward_tile_columns * 4, count, a.accumulate || n > 0, k, columns);

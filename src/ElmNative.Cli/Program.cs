@@ -1,3 +1,4 @@
+using System.Reflection;
 using CommandLine;
 using CommandLine.Text;
 using ElmNative.Cli.Output;
@@ -51,7 +52,7 @@ internal static class Program
             settings.CaseInsensitiveEnumValues = true;
             settings.ParsingCulture = System.Globalization.CultureInfo.InvariantCulture;
         });
-        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, ChatOptions, MemoryOptions, ScoreOptions, TokenizeOptions, VerifyOptions, InfoOptions>(args);
+        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, ChatOptions, MemoryOptions, ScoreOptions, GradeOptions, TokenizeOptions, VerifyOptions, InfoOptions>(args);
         return result.MapResult(
             (StreamOptions options) => StreamVerb.Run(options, cancellation),
             (TrainOptions options) => TrainVerb.Run(options, cancellation),
@@ -59,6 +60,7 @@ internal static class Program
             (ChatOptions options) => ChatVerb.Run(options, cancellation),
             (MemoryOptions options) => MemoryVerb.Run(options),
             (ScoreOptions options) => ScoreVerb.Run(options),
+            (GradeOptions options) => GradeVerb.Run(options),
             (TokenizeOptions options) => TokenizeVerb.Run(options),
             (VerifyOptions options) => VerifyVerb.Run(options),
             (InfoOptions options) => InfoVerb.Run(options),
@@ -73,10 +75,10 @@ internal static class Program
             Console.Out.WriteLine($"elmn {ProgramVersion.Text}");
             return 0;
         }
-        bool ofProgram = errors.Any(e => e.Tag is ErrorType.HelpVerbRequestedError or ErrorType.NoVerbSelectedError) && result.TypeInfo.Current == typeof(NullInstance);
+        string? verb = result.TypeInfo.Current.GetCustomAttribute<VerbAttribute>()?.Name;
         if (errors.Any(e => e.Tag is ErrorType.HelpRequestedError or ErrorType.HelpVerbRequestedError))
         {
-            Console.Out.WriteLine(Help(result, ofProgram));
+            Console.Out.WriteLine(Help(result, verbs: verb is null));
             return 0;
         }
         if (errors.Any(e => e.Tag == ErrorType.NoVerbSelectedError))
@@ -84,9 +86,7 @@ internal static class Program
         SentenceBuilder sentences = SentenceBuilder.Create();
         foreach (string line in HelpText.RenderParsingErrorsTextAsLines(result, sentences.FormatError, sentences.FormatMutuallyExclusiveSetErrors, 0))
             Terminal.Error(line);
-        bool ofVerb = result.TypeInfo.Current.GetCustomAttributes(typeof(VerbAttribute), false) is [VerbAttribute];
-        string verb = ofVerb ? ((VerbAttribute)result.TypeInfo.Current.GetCustomAttributes(typeof(VerbAttribute), false)[0]).Name + " " : "";
-        Console.Error.WriteLine($"see: elmn {verb}--help");
+        Console.Error.WriteLine($"see: elmn {(verb is null ? "" : verb + " ")}--help");
         return Misused;
     }
 

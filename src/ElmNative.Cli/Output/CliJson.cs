@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using ElmNative.Experience.Answers;
 
 namespace ElmNative.Cli.Output;
 
@@ -12,7 +13,8 @@ internal sealed record VerifiedValue(string Name, long Count, double? MaxAbsolut
 internal sealed record VerifiedLines(string File, int Matched, int Total);
 
 /// <summary>The machine as <c>elmn info --json</c> prints it.</summary>
-internal sealed record MachineInfo(string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string Device, string[] Backends, string BundledModel);
+internal sealed record MachineInfo(
+    string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string CpuPath, int Threads, string[] Backends, string BundledModel);
 
 /// <summary>A response as <c>elmn score --json</c> prints it.</summary>
 internal sealed record ScoredResponse(int Index, double Score, double[] Steps);
@@ -24,5 +26,7 @@ internal sealed record ScoredResponse(int Index, double Score, double[] Steps);
 [JsonSerializable(typeof(VerifiedLines))]
 [JsonSerializable(typeof(MachineInfo))]
 [JsonSerializable(typeof(ScoredResponse))]
+[JsonSerializable(typeof(GradedResponse))]
+[JsonSerializable(typeof(GradingTally))]
 [JsonSerializable(typeof(int[]))]
 internal sealed partial class CliJson : JsonSerializerContext;

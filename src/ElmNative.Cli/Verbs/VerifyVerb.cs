@@ -3,6 +3,7 @@ using System.Text.Json;
 using CommandLine;
 using ElmNative.Cli.Output;
 using ElmNative.Compute;
+using ElmNative.Experience.Answers;
 using ElmNative.Experience.Golden;
 using ElmNative.Transformers.Models;
 using ElmNative.Transformers.Tokenization;
@@ -24,6 +25,9 @@ internal sealed class VerifyOptions : ModelOptions
 
     [Option("chat", MetaValue = "FILE", HelpText = "JSON Lines with messages, add_generation_prompt and text.")]
     public string? Chat { get; set; }
+
+    [Option("grading", MetaValue = "FILE", HelpText = "JSON Lines of labelled grading cases: pairs, extractions, or votes. Cases of tier core must agree.")]
+    public string? Grading { get; set; }
 }
 
 /// <summary><c>elmn verify</c>: a row for each golden tensor, a count for each file of vectors; exit code 1 if anything differs.</summary>
@@ -31,8 +35,8 @@ internal static class VerifyVerb
 {
     public static int Run(VerifyOptions options)
     {
-        if (options.Golden is null && options.Tokens is null && options.Chat is null)
-            throw new ElmException("nothing to verify: give --golden DIR, --tokens FILE or --chat FILE");
+        if (options.Golden is null && options.Tokens is null && options.Chat is null && options.Grading is null)
+            throw new ElmException("nothing to verify: give --golden DIR, --tokens FILE, --chat FILE or --grading FILE");
         List<string> failures = [];
         if (options.Golden is { } golden && Values(options, golden) is int failed and > 0)
             failures.Add($"{failed} golden values of {golden} are not met");
@@ -40,6 +44,8 @@ internal static class VerifyVerb
             Count(tokens, TextReplay.Tokens(tokens, BytePairTokenizer.Load(options.ModelFolder), options.Special), options.Json, failures);
         if (options.Chat is { } chat)
             Count(chat, TextReplay.Chat(chat, ChatTemplate.Load(options.ModelFolder) ?? throw new ElmException($"{options.ModelFolder} has no chat template")), options.Json, failures);
+        if (options.Grading is { } grading)
+            Grade(GradingReplay.Run(grading, new AnswerChecker()), options.Json, failures);
         return failures.Count == 0 ? 0 : throw new ElmException(string.Join("; ", failures) + ": see above");
     }
 
@@ -80,6 +86,22 @@ internal static class VerifyVerb
             Terminal.Note($"  line {mismatch.Line}\n    expected {mismatch.Expected}\n    got      {mismatch.Actual}");
         if (count.Matched < count.Total)
             failures.Add($"{count.Total - count.Matched} lines of {file} differ");
+    }
+
+    private static void Grade(GradingReport report, bool json, List<string> failures)
+    {
+        const int shown = 10;
+        foreach (GradingTally tally in report.Tallies)
+            if (json)
+                Console.Out.WriteLine(JsonSerializer.Serialize(tally, CliJson.Default.GradingTally));
+            else
+                Console.Out.WriteLine($"{tally.Tier,-9} {tally.Kind,-18} {tally.Passed,4} of {tally.Cases}");
+        if (!json)
+            Console.Out.WriteLine(FormattableString.Invariant($"{report.File}: {report.Cases.Count - report.Misses.Count()} of {report.Cases.Count} cases agree, in {report.Seconds:0.00} s"));
+        foreach (GradingCase miss in report.Misses.Take(shown))
+            Terminal.Note($"  {miss.Id} ({miss.Tier}) {miss.Case}\n    expected {miss.Expected}, found {miss.Found}: {miss.Why}");
+        if (report.Misses.Count(miss => miss.Tier == "core") is int core and > 0)
+            failures.Add($"{core} core cases of {report.File} differ");
     }
 
     private static string Number(double value) => value == 0 ? "0" : value.ToString("0.0e+00", CultureInfo.InvariantCulture);

@@ -14,6 +14,9 @@ internal sealed class Equivalence(Rational tolerance)
 
     private const int MostUnordered = 256;
 
+    /// <summary>The points at which an equality of expressions with variables is confirmed in the longer field.</summary>
+    private const int ConfirmedPoints = 2;
+
     /// <summary>Bits by which the estimated errors may be too small.</summary>
     private const int Slack = 16;
 
@@ -57,7 +60,7 @@ internal sealed class Equivalence(Rational tolerance)
         Samples x = Samples.Of(a), y = Samples.Of(b);
         if (x.HasInfinity || y.HasInfinity) return false;
         bool loose = (x.DecimalDigits >= DigitsOfAnApproximation || y.DecimalDigits >= DigitsOfAnApproximation) && !(x.IsLiteral && y.IsLiteral);
-        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose);
+        if (x.IsConstant && y.IsConstant) return SameAt(x, y, 0, loose, confirm: true) == true;
 
         bool complex = x.HasImaginaryUnit || y.HasImaginaryUnit;
         int agreed = 0;
@@ -71,18 +74,19 @@ internal sealed class Equivalence(Rational tolerance)
                 outside.Add(point);
                 continue;
             }
-            if (!SameAt(x, y, point, loose)) return false;
+            if (SameAt(x, y, point, loose, confirm: agreed < ConfirmedPoints) is not { } same) continue;
+            if (!same) return false;
             agreed++;
         }
         // Nowhere defined among the real numbers: compare the complex values.
-        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose)));
+        return agreed > 0 || (outside.Count > 0 && outside.TrueForAll(point => SameAt(x, y, point, loose, confirm: true) == true));
     }
 
     /// <summary>
     /// Whether two values agree at a point: exactly where both are exact; else the difference must vanish in two fields of different length,
-    /// which a mere near miss does not survive.
+    /// which a mere near miss does not survive. Null where the longer field cannot say.
     /// </summary>
-    private bool SameAt(Samples x, Samples y, int point, bool loose)
+    private bool? SameAt(Samples x, Samples y, int point, bool loose, bool confirm)
     {
         PointValue p = x.At(point), q = y.At(point);
         if (!p.IsValid || !q.IsValid) return false;
@@ -100,7 +104,10 @@ internal sealed class Equivalence(Rational tolerance)
             BigReal size = field.Abs(u.Magnitude > v.Magnitude ? u : v);
             if (off.IsZero || field.Parts.Subtract(off, field.Parts.Multiply(size, field.Parts.From(tolerance))).Sign <= 0) return true;
         }
-        return Vanishes(ComplexField.Coarse, p, q) && Vanishes(ComplexField.Fine, Longer(x, p, point), Longer(y, q, point));
+        if (!Vanishes(ComplexField.Coarse, p, q)) return false;
+        if (!confirm) return true;
+        (PointValue longP, PointValue longQ) = (Longer(x, p, point), Longer(y, q, point));
+        return longP.IsValid && longQ.IsValid ? Vanishes(ComplexField.Fine, longP, longQ) : null;
 
         static PointValue Longer(Samples samples, PointValue value, int point) => value.Exact is null ? samples.FineAt(point) : value;
     }
@@ -313,15 +320,48 @@ internal sealed class Equivalence(Rational tolerance)
         return distinct;
     }
 
-    /// <summary>A matrix, or a sign or factor before one carried out.</summary>
-    private static Matrix? AsMatrix(Node node) => node switch
+    /// <summary>A matrix, or signs, factors, sums and products of matrices carried out. Each part is looked at once.</summary>
+    private static Matrix? AsMatrix(Node node)
     {
-        Matrix matrix => matrix,
-        Apply { Operation: Operation.Negate, Parts: [var inner] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Negate, e)),
-        Apply { Operation: Operation.Multiply, Parts: [{ IsScalar: true } factor, var inner] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Multiply, factor, e)),
-        Apply { Operation: Operation.Divide, Parts: [var inner, { IsScalar: true } divisor] } when AsMatrix(inner) is { } m => Map(m, e => new Apply(Operation.Divide, e, divisor)),
-        _ => null,
-    };
+        if (node is Matrix matrix) return matrix;
+        if (node is not Apply { IsScalar: false } apply) return null;
+        if (apply.Parts.Count == 1) return apply.Operation == Operation.Negate && AsMatrix(apply.Parts[0]) is { } inner ? Map(inner, e => new Apply(Operation.Negate, e)) : null;
+        if (apply.Parts.Count != 2 || apply.Operation is not (Operation.Add or Operation.Subtract or Operation.Multiply or Operation.Divide)) return null;
+        (Node left, Node right) = (apply.Parts[0], apply.Parts[1]);
+        Matrix? m = left.IsScalar ? null : AsMatrix(left);
+        if (m is null && !left.IsScalar) return null;
+        Matrix? n = right.IsScalar ? null : AsMatrix(right);
+        if (n is null && !right.IsScalar) return null;
+        return (apply.Operation, m, n) switch
+        {
+            (Operation.Multiply, null, { } b) => Map(b, e => new Apply(Operation.Multiply, left, e)),
+            (Operation.Multiply, { } a, null) => Map(a, e => new Apply(Operation.Multiply, right, e)),
+            (Operation.Divide, { } a, null) => Map(a, e => new Apply(Operation.Divide, e, right)),
+            (Operation.Multiply, { } a, { } b) => a.Columns == b.Rows && a.Rows * b.Columns * a.Columns <= 1000 ? Product(a, b) : null,
+            (Operation.Add or Operation.Subtract, { } a, { } b) when a.Columns == b.Columns && a.Rows == b.Rows =>
+                new Matrix(a.Columns, [.. a.Parts.Zip(b.Parts, (e, f) => new Apply(apply.Operation, e, f))]),
+            _ => null,
+        };
+    }
+
+    private static Matrix Product(Matrix a, Matrix b)
+    {
+        List<Node> entries = [];
+        for (int row = 0; row < a.Rows; row++)
+        {
+            for (int column = 0; column < b.Columns; column++)
+            {
+                Node? sum = null;
+                for (int k = 0; k < a.Columns; k++)
+                {
+                    Node term = new Apply(Operation.Multiply, a.Parts[row * a.Columns + k], b.Parts[k * b.Columns + column]);
+                    sum = sum is null ? term : new Apply(Operation.Add, sum, term);
+                }
+                entries.Add(sum!);
+            }
+        }
+        return new Matrix(b.Columns, entries);
+    }
 
     private static Matrix Map(Matrix matrix, Func<Node, Node> change) => new(matrix.Columns, [.. matrix.Parts.Select(change)]);
 

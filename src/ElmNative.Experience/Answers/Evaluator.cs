@@ -9,7 +9,11 @@ namespace ElmNative.Experience.Answers;
 internal sealed class Evaluator
 {
     private const int MostOperations = 6000;
-    private const int MostFunctions = 40;
+    private const int MostFunctions = 20;
+
+    /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
+    private const long MostExactWork = 100_000_000;
+
     private const int LargestFactorial = 3000;
 
     /// <summary>Bits beyond the field's length from which a term is more than a rounding residue.</summary>
@@ -20,6 +24,7 @@ internal sealed class Evaluator
     private readonly int point;
     private int operations;
     private int functions;
+    private long exactWork;
     private bool inAngle;
     private bool leftReals;
 
@@ -33,14 +38,14 @@ internal sealed class Evaluator
     {
         Evaluator evaluator = new(field, point);
         if (evaluator.Exact(node) is { } exact) return new PointValue(exact, BigComplex.Invalid, 0, false);
-        (evaluator.operations, evaluator.functions) = (0, 0);
+        (evaluator.operations, evaluator.functions, evaluator.exactWork) = (0, 0, 0);
         Ball value = evaluator.Approximate(node);
         return new PointValue(null, value.Value, value.Error, evaluator.leftReals);
     }
 
     /// <summary>
     /// The value of a variable at a point: points 0 to 2 are positive (in (0, 1), in (1, 3) and mixed), 3 is negative, 4 has mixed signs,
-    /// 5 is larger. Values are odd multiples of 2^-20.
+    /// 5 and 6 are large, so that an absolute value shows its sign. Values are odd multiples of 2^-20.
     /// </summary>
     private static Rational ValueOf(string name, int point)
     {
@@ -54,7 +59,8 @@ internal sealed class Evaluator
             2 => coin ? 0.15 + 0.8 * unit : 1.05 + 2 * unit,
             3 => -0.1 - 0.8 * unit,
             4 => (coin ? 1 : -1) * (0.2 + 2.7 * unit),
-            _ => 3 + 6 * unit,
+            5 => 15 + 80 * unit,
+            _ => -15 - 80 * unit,
         };
         return Rational.Of((long)Math.Round(value * 0x80000) * 2 + 1, 1 << 20)!.Value;
     }
@@ -72,7 +78,14 @@ internal sealed class Evaluator
 
     private Rational? Exact(Node node)
     {
-        if (++operations > MostOperations) return null;
+        if (++operations > MostOperations || exactWork > MostExactWork) return null;
+        Rational? value = ExactValue(node);
+        if (value is { IsInteger: false } fraction) exactWork += fraction.Numerator.GetBitLength() * fraction.Denominator.GetBitLength();
+        return value;
+    }
+
+    private Rational? ExactValue(Node node)
+    {
         switch (node)
         {
             case Number number:
@@ -455,6 +468,15 @@ internal sealed class Evaluator
                     Operation.Cosh => Quotient(sum, two),
                     _ => Quotient(difference, sum),
                 };
+            case Operation.Arsinh:
+                return Arc(x, field.Log(field.Add(x.Value, field.Sqrt(field.Add(field.Multiply(x.Value, x.Value), one.Value)))));
+            case Operation.Arcosh:
+                return Arc(x, field.Log(field.Add(x.Value, field.Multiply(field.Sqrt(field.Add(x.Value, one.Value)), field.Sqrt(field.Subtract(x.Value, one.Value))))));
+            case Operation.Artanh:
+                Ball above = Sum(one, x), below = Sum(one, x with { Value = -x.Value });
+                Ball ratio = above.IsValid && below.IsValid ? Quotient(above, below) : Ball.Invalid;
+                Ball twice = ratio.IsValid ? Logarithm(ratio) : ratio;
+                return twice.IsValid ? Quotient(twice, Rounded(field.From(2))) : twice;
             case Operation.Exp:
                 return Exponential(x);
             case Operation.Ln or Operation.Log:

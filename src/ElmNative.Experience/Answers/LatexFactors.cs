@@ -71,10 +71,10 @@ internal sealed partial class LatexParser
                 else if (node is Number { DecimalDigits: 0 } number && tokens[at - 1].Kind != TokenKind.End) node = new BaseNumber(number.Value.ToString(), subscript);
                 else return null;
             }
-            else if (next.Is('(') && node is Symbol function && IsFunctionName(function.Name))
+            else if (node is Symbol function && CallStart(function.Name) is var start and > 0)
             {
-                at++;
-                if (ReadItems(top: false, out _, out _, out List<Node> arguments, out _) is false || !Accept(')')) return null;
+                at += start;
+                if (ReadItems(top: false, out _, out _, out List<Node> arguments, out _) is false || !Accept(')') || (start == 2 && !Accept('}'))) return null;
                 node = new Apply(Operation.Call, arguments, function.Name);
             }
             else
@@ -83,6 +83,24 @@ internal sealed partial class LatexParser
             }
         }
         return null;
+    }
+
+    /// <summary>
+    /// The tokens before the arguments of a call: 1 for f(x), 2 for f{(x)}, and 0 where the parentheses here belong to a factor. Any symbol before
+    /// several arguments is a function.
+    /// </summary>
+    private int CallStart(string name)
+    {
+        int start = Next.Is('(') ? 1 : Next.Is('{') && After.Is('(') ? 2 : 0;
+        if (start == 0 || IsFunctionName(name)) return start;
+        int open = 0;
+        for (int i = at + start - 1; i < tokens.Count && i < at + 128; i++)
+        {
+            if (tokens[i].Is('(') || tokens[i].Is('[') || tokens[i].Is('{') || tokens[i].Is('⦃')) open++;
+            else if ((tokens[i].Is(')') || tokens[i].Is(']') || tokens[i].Is('}') || tokens[i].Is('⦄')) && --open == 0) return 0;
+            else if (open == 1 && tokens[i].Is(',')) return start;
+        }
+        return 0;
     }
 
     /// <summary>Degrees, of angle or (with C or F behind) of temperature.</summary>
@@ -139,6 +157,8 @@ internal sealed partial class LatexParser
             Node? inner = ReadRelation();
             bars = outerBars;
             depth--;
+            // Escaped braces around one expression only group it here.
+            if (inner is Collection { Parts: [{ IsScalar: true } only] }) inner = only;
             return inner is not null && Accept('}') && at > open ? inner : null;
         }
         if (Next.Is('-') || Next.Is('+'))
@@ -313,7 +333,9 @@ internal sealed partial class LatexParser
             case "reals":
                 return new RealLine();
             case "frac":
-                return ReadArgument(false) is { } upper && ReadArgument(false) is { } lower ? new Apply(Operation.Divide, upper, lower) : null;
+                return ReadArgument(false) is not { } upper || ReadArgument(false) is not { } lower ? null
+                    : IsDifferential(lower) && (IsDifferential(upper) || upper is Symbol { Name: "d" }) ? Derivative(upper, lower)
+                    : new Apply(Operation.Divide, upper, lower);
             case "binom":
                 return ReadArgument(false) is { } n && ReadArgument(false) is { } k ? new Apply(Operation.Binomial, n, k) : null;
             case "sqrt":
@@ -334,6 +356,12 @@ internal sealed partial class LatexParser
                 return name.StartsWith("mathbb:", StringComparison.Ordinal) ? new Words(name) : null;
         }
     }
+
+    private static bool IsDifferential(Node node) => node is Apply { Operation: Operation.Multiply, LooksLikeCall: false, Parts: [Symbol { Name: "d" }, Symbol] };
+
+    /// <summary>dy/dx is a name; the operator d/dx before something cannot be evaluated.</summary>
+    private static Symbol? Derivative(Node upper, Node lower) =>
+        upper is Symbol ? null : new Symbol($"d{((Symbol)upper.Parts[1]).Name}/d{((Symbol)lower.Parts[1]).Name}");
 
     /// <summary>A product of capital letters names a segment or figure.</summary>
     private static bool IsSegment(Node node) => node is Symbol { Name: [>= 'A' and <= 'Z', ..] }
@@ -357,6 +385,7 @@ internal sealed partial class LatexParser
     /// </summary>
     private Node? ReadFunction(Operation function)
     {
+        if (++functions > MostFunctions) return null;
         Node? power = null, logarithmBase = null;
         while (Next.Is('^') || Next.Is('_'))
         {
@@ -405,6 +434,9 @@ internal sealed partial class LatexParser
         Operation.Cot => Operation.Arccot,
         Operation.Sec => Operation.Arcsec,
         Operation.Csc => Operation.Arccsc,
+        Operation.Sinh => Operation.Arsinh,
+        Operation.Cosh => Operation.Arcosh,
+        Operation.Tanh => Operation.Artanh,
         _ => null,
     };
 

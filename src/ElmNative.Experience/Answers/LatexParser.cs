@@ -14,6 +14,9 @@ internal sealed partial class LatexParser
     /// <summary>Factors read in all, those read again after a wrong guess included.</summary>
     private const int MostSteps = 8192;
 
+    /// <summary>Functions in one answer; they take the most time to evaluate.</summary>
+    private const int MostFunctions = 40;
+
 
     private readonly List<Token> tokens;
     private int at;
@@ -22,6 +25,7 @@ internal sealed partial class LatexParser
     private bool currency;
     private bool colonEnds;
     private int steps;
+    private int functions;
 
     private LatexParser(List<Token> tokens) => this.tokens = tokens;
 
@@ -65,7 +69,8 @@ internal sealed partial class LatexParser
         if (!separate || (rest.Kind == TokenKind.Mark && !rest.Is('¤') && !rest.Is('-') && !rest.Is('(') && !rest.Is('⦃'))) return null;
         if (rest.Is('-') && mark.Is(')')) return null;
         List<Token> content = tokens[(start + 2)..];
-        Node? node = Parse(content);
+        LatexParser parser = new(content);
+        Node? node = parser.ReadList(top: true) is { } read && parser.Next.Kind == TokenKind.End ? read : null;
         return new Choice(letter.Text, node ?? new Words(WordsOf(content)));
     }
 
@@ -254,7 +259,6 @@ internal sealed partial class LatexParser
         while (ComparisonOf(Next) is { } sign)
         {
             at++;
-            // The name of a member may be given again: f(x) = y = ...
             if (ReadSetOperation() is not { } side) return null;
             signs.Add(sign);
             sides.Add(side);

@@ -33,6 +33,8 @@ internal static class LatexVocabulary
         ["degree"] = "°", ["degrees"] = "°", ["prime"] = "'", ["varnothing"] = "emptyset", ["land"] = "and", ["lor"] = "or",
         ["dots"] = "ldots", ["cdots"] = "ldots", ["textpi"] = "pi", ["colon"] = ":", ["dollar"] = "¤", ["textdollar"] = "¤", ["pounds"] = "¤",
         ["euro"] = "¤", ["cent"] = "¢", ["percent"] = "%", ["lg"] = "log", ["tg"] = "tan", ["ctg"] = "cot", ["cosec"] = "csc",
+        ["mod"] = "bmod",
+        ["asinh"] = "arsinh", ["acosh"] = "arcosh", ["atanh"] = "artanh", ["arcsinh"] = "arsinh", ["arccosh"] = "arcosh", ["arctanh"] = "artanh",
         ["asin"] = "arcsin", ["acos"] = "arccos", ["atan"] = "arctan", ["arctg"] = "arctan", ["varphi"] = "phi", ["varepsilon"] = "epsilon", ["bar"] = "overline",
         ["dotsc"] = "ldots", ["infin"] = "infty", ["reals"] = "reals", ["comma"] = ",",
     };
@@ -61,6 +63,7 @@ internal static class LatexVocabulary
         ["sin"] = Operation.Sin, ["cos"] = Operation.Cos, ["tan"] = Operation.Tan, ["cot"] = Operation.Cot, ["sec"] = Operation.Sec, ["csc"] = Operation.Csc,
         ["arcsin"] = Operation.Arcsin, ["arccos"] = Operation.Arccos, ["arctan"] = Operation.Arctan, ["arccot"] = Operation.Arccot,
         ["arcsec"] = Operation.Arcsec, ["arccsc"] = Operation.Arccsc, ["sinh"] = Operation.Sinh, ["cosh"] = Operation.Cosh, ["tanh"] = Operation.Tanh,
+        ["arsinh"] = Operation.Arsinh, ["arcosh"] = Operation.Arcosh, ["artanh"] = Operation.Artanh,
         ["exp"] = Operation.Exp, ["ln"] = Operation.Ln, ["log"] = Operation.Log,
         ["max"] = Operation.Maximum, ["min"] = Operation.Minimum, ["gcd"] = Operation.GreatestDivisor, ["lcm"] = Operation.LeastMultiple,
     };
@@ -81,7 +84,7 @@ internal static class LatexVocabulary
         {
             ["and"] = "and", ["or"] = "or", ["And"] = "and", ["Or"] = "or", ["percent"] = "%", ["pct"] = "%", ["sqrt"] = "sqrt", ["pi"] = "pi", ["Pi"] = "pi",
             ["infinity"] = "infty", ["infty"] = "infty", ["inf"] = "infty", ["oo"] = "infty", ["theta"] = "theta", ["alpha"] = "alpha", ["beta"] = "beta",
-            ["asin"] = "arcsin", ["acos"] = "arccos", ["atan"] = "arctan", ["binom"] = "binom",
+            ["asinh"] = "arsinh", ["acosh"] = "arcosh", ["atanh"] = "artanh", ["asin"] = "arcsin", ["acos"] = "arccos", ["atan"] = "arctan", ["binom"] = "binom",
         };
         foreach (string name in Functions.Keys) words[name] = name;
         return words;

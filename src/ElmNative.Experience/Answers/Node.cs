@@ -4,7 +4,7 @@ namespace ElmNative.Experience.Answers;
 internal enum Operation
 {
     Add, Subtract, Multiply, Divide, Negate, Power, Root, PlusMinus, MinusPlus, Factorial, Absolute, Floor, Ceiling, Binomial, Percent, Degree,
-    Sin, Cos, Tan, Cot, Sec, Csc, Arcsin, Arccos, Arctan, Arccot, Arcsec, Arccsc, Sinh, Cosh, Tanh, Exp, Ln, Log, Call,
+    Sin, Cos, Tan, Cot, Sec, Csc, Arcsin, Arccos, Arctan, Arccot, Arcsec, Arccsc, Sinh, Cosh, Tanh, Arsinh, Arcosh, Artanh, Exp, Ln, Log, Call,
     Maximum, Minimum, GreatestDivisor, LeastMultiple,
 }
 

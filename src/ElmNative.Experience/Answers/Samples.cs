@@ -14,7 +14,7 @@ internal readonly record struct PointValue(Rational? Exact, BigComplex Approxima
 internal sealed class Samples
 {
     /// <summary>The number of points at which expressions with variables are compared.</summary>
-    public const int Points = 6;
+    public const int Points = 7;
 
     private readonly Node node;
     private readonly PointValue?[] coarse = new PointValue?[Points];
@@ -55,7 +55,8 @@ internal sealed class Samples
 
     private static bool Literal(Node node) => node switch
     {
-        Number => true,
+        // A repeating decimal shows no last digit: it is a fraction.
+        Number number => number.Value.IsInteger || number.DecimalDigits > 0,
         Apply { Operation: Operation.Negate, Parts: [var inner] } => Literal(inner),
         Apply { Operation: Operation.Multiply, Parts: [var factor, Apply { Operation: Operation.Power, Parts: [Number ten, var exponent] }] } =>
             Literal(factor) && Literal(exponent) && ten.Value.Equals((Rational)10),

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using ElmNative.Compute;
 
@@ -14,14 +13,10 @@ internal static class AddedTokenList
     public static AddedToken[] Read(string folder, TokenizerFile file)
     {
         OrderedDictionary<string, AddedToken> tokens = new(StringComparer.Ordinal);
-        TokenizerJson.Guard(file.FilePath, () =>
-        {
-            if (file.AddedTokens is { ValueKind: not JsonValueKind.Array })
-                throw new ElmException($"{file.FilePath}: \"added_tokens\" must be a list.");
-            foreach (JsonElement item in file.AddedTokens?.EnumerateArray() ?? default)
-                Add(tokens, item, TokenizerJson.Member(item, "id"), file, file.FilePath);
-            return 0;
-        });
+        if (file.AddedTokens is { ValueKind: not JsonValueKind.Array })
+            throw new ElmException($"{file.FilePath}: \"added_tokens\" must be a list.");
+        foreach (JsonElement item in file.AddedTokens?.EnumerateArray() ?? default)
+            Add(tokens, item, TokenizerJson.Member(item, "id"), file, file.FilePath);
         string config = Path.Combine(folder, "tokenizer_config.json");
         if (File.Exists(config))
             TokenizerJson.Guard(config, () =>
@@ -57,7 +52,7 @@ internal static class AddedTokenList
         int? known = tokens.TryGetValue(content, out AddedToken? earlier) ? earlier.Id : file.Vocabulary.FindText(content);
         int given = id is { } value ? TokenizerJson.Id(value, place) : known ?? throw new ElmException($"{place} \"{content}\" has no id.");
         if (given > file.Length)
-            throw new ElmException(string.Create(CultureInfo.InvariantCulture, $"{place} \"{content}\" has the id {given}, beyond any table of this file."));
+            throw new ElmException($"{place} \"{content}\" has the id {given}, beyond any table of this file.");
         tokens[content] = new AddedToken(
             known ?? given,
             content,

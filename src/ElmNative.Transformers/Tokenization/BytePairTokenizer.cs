@@ -22,9 +22,9 @@ public sealed class BytePairTokenizer : ITokenizer
     private readonly Dictionary<string, int> addedIds = new(StringComparer.Ordinal);
     private readonly HashSet<int> special = [];
 
-    private BytePairTokenizer(string folder)
+    private BytePairTokenizer(string folder, string file)
     {
-        file = Path.Combine(folder, "tokenizer.json");
+        this.file = file;
         TokenizerFile content = TokenizerFile.Read(file);
         (vocabulary, merger) = (content.Vocabulary, content.Merger);
         normalizer = TokenizerComponents.Normalizer(content.Normalizer, file);
@@ -51,7 +51,8 @@ public sealed class BytePairTokenizer : ITokenizer
     public static BytePairTokenizer Load(string folder)
     {
         ArgumentNullException.ThrowIfNull(folder);
-        return new BytePairTokenizer(folder);
+        string file = Path.Combine(folder, "tokenizer.json");
+        return TokenizerJson.Guard(file, () => new BytePairTokenizer(folder, file));
     }
 
     /// <inheritdoc/>

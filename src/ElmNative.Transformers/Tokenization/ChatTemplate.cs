@@ -31,7 +31,7 @@ public sealed class ChatTemplate : IChatTemplate
         }
         catch (JinjaError error)
         {
-            throw new ElmException($"{file}, line {error.Line} of the chat template: {error.Message}.", error);
+            throw new ElmException(Sentence(error.Line, error), error);
         }
     }
 
@@ -78,8 +78,15 @@ public sealed class ChatTemplate : IChatTemplate
         }
         catch (JinjaError error)
         {
-            throw new ElmException($"{file}, line {Math.Max(interpreter.Line, 1)} of the chat template: {error.Message}.", error);
+            throw new ElmException(Sentence(Math.Max(interpreter.Line, 1), error), error);
         }
+    }
+
+    private string Sentence(int line, JinjaError error)
+    {
+        const int Longest = 500;
+        string what = error.Message.Length > Longest ? error.Message[..Longest] + "..." : error.Message;
+        return $"{file}, line {line} of the chat template: {what}{(what.EndsWith('.') || what.EndsWith('!') ? "" : ".")}";
     }
 
     private static JinjaMap Message(ChatMessage message)

@@ -40,7 +40,7 @@ internal sealed class TokenizerFile
     public static TokenizerFile Read(string path)
     {
         ReadOnlyMemory<byte> bytes = TokenizerJson.Read(path);
-        return TokenizerJson.Guard(path, () => Parse(path, bytes.Span));
+        return Parse(path, bytes.Span);
     }
 
     private static TokenizerFile Parse(string path, ReadOnlySpan<byte> bytes)

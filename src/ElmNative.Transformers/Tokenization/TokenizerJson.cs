@@ -41,7 +41,8 @@ internal static class TokenizerJson
 
     /// <summary>The member with a name, or null where it is absent or null.</summary>
     public static JsonElement? Member(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement value) && value.ValueKind != JsonValueKind.Null
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement value) &&
+        value.ValueKind != JsonValueKind.Null
             ? value
             : null;
 

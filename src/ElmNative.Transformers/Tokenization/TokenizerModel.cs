@@ -71,7 +71,9 @@ internal ref struct TokenizerModel
 
     private readonly void CheckSettings()
     {
-        string type = settings.TryGetValue("type", out JsonElement value) && value.ValueKind == JsonValueKind.String ? value.GetString()! : "BPE";
+        string type = settings.TryGetValue("type", out JsonElement value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()!
+            : "BPE";
         if (type != "BPE")
             throw new ElmException($"{file}: the model \"{type}\" is not supported by elmn, which reads byte-level BPE.");
         foreach (string affix in (string[])["continuing_subword_prefix", "end_of_word_suffix"])

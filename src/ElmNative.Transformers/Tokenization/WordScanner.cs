@@ -91,7 +91,8 @@ internal abstract class WordScanner
             int kind = KindAt(text, at, out int length);
             if (kind != CharacterClasses.Space)
                 return RunEnd(text, at + length, kind);
-            if (text[at] == ' ' && at + 1 < text.Length && KindAt(text, at + 1, out int nextLength) is var next && next != CharacterClasses.Space)
+            if (text[at] == ' ' && at + 1 < text.Length &&
+                KindAt(text, at + 1, out int nextLength) is var next && next != CharacterClasses.Space)
                 return RunEnd(text, at + 1 + nextLength, next);
             return SpaceEnd(text, at, RunEnd(text, at + length, CharacterClasses.Space));
         }

@@ -468,5 +468,48 @@ internal static class AnswerPairs
         = P(A\cup B) = \frac12 | \frac12
         = V(3) = 36\pi | 36\pi
         = The largest value is $34$. | 34
+        = \operatorname{asinh}{\left(a \right)} | \sinh^{-1}(a)
+        = \operatorname{arcosh} 2 | \ln(2+\sqrt3)
+        = \operatorname{artanh}\frac12 | \frac12 \ln 3
+        = f{\left(x \right)} | f(x)
+        = f{\left(x,y \right)} | f(x, y)
+        ! f(x,y) | f(y,x)
+        = h_{\theta}{\left(x_{0},x_{1} \right)} | h_\theta(x_0, x_1)
+        = x^{\left\{3+1\right\}} | x^4
+        = \sin^{\frac{1}{y}}{\left(x \right)} | \sqrt[y]{\sin x}
+        = \pi^{\left|{x y}\right|} | \pi^{|xy|}
+        = \max\left(a, b, c\right) | \max(a,b,c)
+        = a \bmod b | a \mod b
+        = \int x\, dx | \int x dx
+        = \lim_{x \to 3} a | \lim_{x\to 3} a
+        = \frac{dy}{dx} = 2x | 2x
+        ! \frac{d}{dx} x^2 | x
+        = \overline{x} + \overline{y} | \overline{y}+\overline{x}
+        ! \overline{z} | z
+        = \left(x!\right)! | (x!)!
+        = [a + b] | a+b
+        = \infty\% | \infty
+        = \begin{pmatrix}1&0\\0&1\end{pmatrix}\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+        = \begin{pmatrix}1&0\\0&1\end{pmatrix}+\begin{pmatrix}0&2\\3&3\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+        = a^2+b^2=c^2 | c^2 = a^2 + b^2
+        = a^2 + b^2 \ne 2c^2 | 2c^2 \neq b^2+a^2
+        = \log_{a^2} x | \frac{\ln x}{2\ln a}
+        = 1{,}500\times 10^{-1} | 150
+        = \tan x | \frac{\sin x}{\cos x}
+        = \arcsin x + \arccos x | \frac{\pi}{2}
+        = \sec^2 x - \tan^2 x | 1
+        = \ln\frac{x}{y} | \ln x - \ln y
+        = \cosh^2 x - \sinh^2 x | 1
+        = x^{\frac{2}{3}} | \sqrt[3]{x^2}
+        = \sqrt[3]{x}^2 | x^{2/3}
+        ! |x+1| | x+1
+        ! |x-5| | x-5
+        ! \sqrt{x^2+2x+1} | x+1
+        ! \sqrt{(x-y)^2} | x-y
+        = 0.\overline{3} | 0.3333333333
+        = e^x+1 | 1+e^x
+        = e^{x}-e^{-x} | 2\sinh x
+        = 2^x 3^x | 6^x
+        = \ln(x^2+1) | \ln(1+x^2)
         """;
 }

@@ -28,15 +28,15 @@ public class ChatTemplateTests
         Assert.IsGreaterThan(10, lines);
     }
 
-    [TestMethod, SharedData("golden/tiny-math")]
+    [TestMethod]
     public void TheBundledModelsPromptsAreTheGoldenOnes()
     {
-        string folder = SharedDataAttribute.PathOf("tiny-math", "model");
+        string folder = Repository.TinyMath;
         BytePairTokenizer tokenizer = BytePairTokenizer.Load(folder);
         ChatTemplate template = ChatTemplate.Load(folder)!;
         const string Instruction = "Please reason step by step, and put your final answer within \\boxed{answer}.\n";
         int lines = 0;
-        foreach (JsonElement line in SharedTokenizers.Lines("golden", "tiny-math", "greedy.jsonl"))
+        foreach (JsonElement line in SharedTokenizers.LinesOf(Repository.Golden("tiny-math/greedy.jsonl")))
         {
             string prompt = template.Render([new("user", Instruction + line.GetProperty("problem").GetString())], addGenerationPrompt: true);
             Assert.AreEqual(line.GetProperty("prompt").GetString(), prompt);
@@ -152,6 +152,28 @@ public class ChatTemplateTests
         Assert.ThrowsExactly<ElmException>(() => ChatTemplate.Load(folder.Path));
         folder.Write("chat_template.jinja", "{{ 1" + string.Concat(Enumerable.Repeat("+1", 20_000)) + " }}");
         Assert.ThrowsExactly<ElmException>(() => ChatTemplate.Load(folder.Path)!.Render(Hello, false));
+    }
+
+    [TestMethod]
+    public void TheDeepestNestingFitsASmallStack()
+    {
+        using TemplateFolder folder = new("{}");
+        string[] sources =
+        [
+            "{{ " + new string('(', 2000) + "1" + new string(')', 2000) + " }}",
+            "{% macro f(n) %}{% if true %}{% for x in [1] %}{{ 'a' ~ ((f(n + 1) | trim)) }}{% endfor %}{% endif %}{% endmacro %}{{ f(0) }}",
+            "{{ 1" + string.Concat(Enumerable.Repeat("+1", 2000)) + " }}",
+        ];
+        foreach (string source in sources)
+        {
+            folder.Write("chat_template.jinja", source);
+            Exception? caught = null;
+            Thread thread = new(() => caught = Assert.Throws<Exception>(() => ChatTemplate.Load(folder.Path)!.Render(Hello, false)), maxStackSize: 768 * 1024);
+            thread.Start();
+            thread.Join();
+            Assert.IsInstanceOfType<ElmException>(caught);
+            StringAssert.Contains(caught!.Message, "nests too deeply");
+        }
     }
 
     [TestMethod]

@@ -100,7 +100,7 @@ public class JinjaTests
     [DataRow("[1, 2, 3, 4]|select('odd')|list ~ [1, 2, 3]|reject('equalto', 2)|list ~ [0, 1, '']|select|list", "[1, 3][1, 3][1]")]
     [DataRow("messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|list ~ messages|rejectattr('role', 'in', ['user', 'system'])|list|length", "['Hi 😀']1")]
     [DataRow("['a', 'b']|map('upper')|join ~ [[1, 2]]|map('first')|list", "AB[1]")]
-    [DataRow("('3'|int + 1) ~ 'x'|int(7) ~ '2.9'|int ~ 'ff'|int(base=16) ~ '1.5'|float ~ 'x'|float", "4721551.50.0")]
+    [DataRow("('3'|int + 1) ~ 'x'|int(7) ~ '2.9'|int ~ 'ff'|int(base=16) ~ '1.5'|float ~ 'x'|float", "4722551.50.0")]
     [DataRow("3.14159|round(2) ~ ' ' ~ 2.5|round ~ ' ' ~ 3.2|round(method='ceil') ~ ' ' ~ 7|round", "3.14 2.0 4.0 7")]
     [DataRow("[1, 2, 2, 'a', 'A']|unique|list ~ [1, 2]|sum ~ [3, 1]|min ~ [3, 1]|max ~ 'abc'|reverse ~ [1, 2]|reverse|list", "[1, 2, 'a']313cba[2, 1]")]
     [DataRow("'a\\nb\\n\\nc'|indent(2) ~ '|' ~ 'a\\nb'|indent(2, true)", "a\n  b\n\n  c|  a\n  b")]

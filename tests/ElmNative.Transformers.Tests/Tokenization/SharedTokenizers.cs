@@ -15,10 +15,13 @@ internal static class SharedTokenizers
         return tokenizer;
     }
 
-    /// <summary>The lines of a vector file, as JSON.</summary>
-    public static IEnumerable<JsonElement> Lines(params string[] path)
+    /// <summary>The lines of a vector file in the shared data, as JSON.</summary>
+    public static IEnumerable<JsonElement> Lines(params string[] path) => LinesOf(SharedDataAttribute.PathOf(path));
+
+    /// <summary>The lines of a file, as JSON.</summary>
+    public static IEnumerable<JsonElement> LinesOf(string file)
     {
-        foreach (string line in File.ReadLines(SharedDataAttribute.PathOf(path)))
+        foreach (string line in File.ReadLines(file))
         {
             using JsonDocument document = JsonDocument.Parse(line);
             yield return document.RootElement.Clone();

@@ -28,7 +28,8 @@ internal static class Access
             IReadOnlyList<object?> items = value is JinjaList list ? list.Items : Operations.Iterate(value, budget);
             if (index < 0)
                 index += items.Count;
-            return index >= 0 && index < items.Count ? items[(int)index] : new JinjaUndefined($"a {Operations.TypeName(value)} of {items.Count} has no item {Operations.Print(key, budget)}");
+            return index >= 0 && index < items.Count ? items[(int)index]
+                : new JinjaUndefined($"a {Operations.TypeName(value)} of {items.Count} has no item {Operations.Print(key, budget)}");
         }
         return key is string name ? Attribute(value, name) : new JinjaUndefined($"a {Operations.TypeName(value)} has no such item");
     }

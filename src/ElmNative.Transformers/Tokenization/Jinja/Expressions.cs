@@ -197,7 +197,7 @@ internal abstract class Expression(int line)
         }
     }
 
-    /// <summary>value|name(arguments); a null value is what a filter block collected.</summary>
+    /// <summary>value|name(arguments)</summary>
     public sealed class Filter(int line, Expression value, string name, ArgumentList arguments) : Expression(line)
     {
         /// <inheritdoc/>
@@ -239,7 +239,8 @@ internal sealed record ArgumentList(
         if (ReferenceEquals(this, Empty))
             return Arguments.None;
         List<object?> values = [.. Positional.Select(item => item.Evaluate(interpreter, scope))];
-        List<KeyValuePair<string, object?>> named = [.. Named.Select(item => KeyValuePair.Create(item.Name, item.Value.Evaluate(interpreter, scope)))];
+        List<KeyValuePair<string, object?>> named =
+            [.. Named.Select(item => KeyValuePair.Create(item.Name, item.Value.Evaluate(interpreter, scope)))];
         if (Spread is not null)
         {
             IReadOnlyList<object?> more = Operations.Iterate(Spread.Evaluate(interpreter, scope), interpreter.Budget);

@@ -61,7 +61,10 @@ internal sealed class Interpreter(Budget budget)
     public static void SetGlobals(Scope scope, DateTime now)
     {
         scope.Set("raise_exception", new JinjaFunction("raise_exception", (interpreter, arguments) =>
-            throw new JinjaError($"the template refused the conversation: {Operations.Print(arguments.Need(0, "message", "raise_exception"), interpreter.Budget)}")));
+        {
+            string reason = Operations.Print(arguments.Need(0, "message", "raise_exception"), interpreter.Budget);
+            throw new JinjaError($"the template refused the conversation: {reason}");
+        }));
         scope.Set("strftime_now", new JinjaFunction("strftime_now", (_, arguments) =>
             Formatting.Date(arguments.NeedText(0, "format", "strftime_now"), now)));
         scope.Set("range", new JinjaFunction("range", (interpreter, arguments) => Range(arguments, interpreter.Budget)));

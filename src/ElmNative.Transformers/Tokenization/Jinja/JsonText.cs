@@ -39,7 +39,8 @@ internal sealed class JsonText
             (item, key) = separators is JinjaList { Items: [string first, string second] }
                 ? (first, second)
                 : throw new JinjaError("tojson: 'separators' must be a pair of strings");
-        bool ascii = Operations.Truth(arguments.Get(0, "ensure_ascii", false)), sort = Operations.Truth(arguments.Get(3, "sort_keys", false));
+        bool ascii = Operations.Truth(arguments.Get(0, "ensure_ascii", false));
+        bool sort = Operations.Truth(arguments.Get(3, "sort_keys", false));
         JsonText writer = new(budget, indent, item, key, sort, ascii);
         writer.Write(value, 0);
         return writer.text.ToString();

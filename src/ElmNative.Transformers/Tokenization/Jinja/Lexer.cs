@@ -281,7 +281,8 @@ internal sealed class Lexer
 
     private void SkipDigits()
     {
-        while (at < source.Length && (char.IsAsciiDigit(source[at]) || source[at] == '_' && at + 1 < source.Length && char.IsAsciiDigit(source[at + 1])))
+        while (at < source.Length && (char.IsAsciiDigit(source[at]) ||
+            source[at] == '_' && at + 1 < source.Length && char.IsAsciiDigit(source[at + 1])))
             at++;
     }
 
@@ -327,7 +328,8 @@ internal sealed class Lexer
     private string HexEscape(int digits)
     {
         if (at + digits >= source.Length ||
-            !int.TryParse(source.AsSpan(at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int point) || point is < 0 or > 0x10FFFF)
+            !int.TryParse(source.AsSpan(at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int point) ||
+            point is < 0 or > 0x10FFFF)
             throw new JinjaError("a string has a malformed escape", Line());
         at += digits;
         return point is >= 0xD800 and <= 0xDFFF ? ((char)point).ToString() : char.ConvertFromUtf32(point);

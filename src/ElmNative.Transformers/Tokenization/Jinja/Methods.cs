@@ -2,7 +2,10 @@ using System.Text;
 
 namespace ElmNative.Transformers.Tokenization.Jinja;
 
-/// <summary>Methods of Python's strings, lists and dictionaries that templates call. Those that change a value are refused, as Hugging Face's sandbox does.</summary>
+/// <summary>
+/// Methods of Python's strings, lists and dictionaries that templates call. Those that change a value are refused, as Hugging Face's
+/// sandbox does.
+/// </summary>
 internal static class Methods
 {
     private delegate object? Method<T>(T value, Arguments arguments, Budget budget);
@@ -32,9 +35,11 @@ internal static class Methods
         ["lower"] = (text, _, _) => PythonText.Lower(text),
         ["lstrip"] = (text, arguments, _) => PythonText.StripLeft(text, Characters(arguments)),
         ["partition"] = (text, arguments, budget) => Partition(text, arguments.NeedText(0, "sep", "partition"), false, budget),
-        ["removeprefix"] = (text, arguments, _) => arguments.NeedText(0, "prefix", "removeprefix") is var affix && text.StartsWith(affix, StringComparison.Ordinal)
+        ["removeprefix"] = (text, arguments, _) =>
+            arguments.NeedText(0, "prefix", "removeprefix") is var affix && text.StartsWith(affix, StringComparison.Ordinal)
             ? text[affix.Length..] : text,
-        ["removesuffix"] = (text, arguments, _) => arguments.NeedText(0, "suffix", "removesuffix") is var affix && text.EndsWith(affix, StringComparison.Ordinal)
+        ["removesuffix"] = (text, arguments, _) =>
+            arguments.NeedText(0, "suffix", "removesuffix") is var affix && text.EndsWith(affix, StringComparison.Ordinal)
             ? text[..^affix.Length] : text,
         ["replace"] = (text, arguments, budget) => Replace(
             text, arguments.NeedText(0, "old", "replace"), arguments.NeedText(1, "new", "replace"), arguments.GetInteger(2, "count", -1), budget),
@@ -46,9 +51,11 @@ internal static class Methods
         ["split"] = (text, arguments, budget) => Split(text, arguments, false, budget),
         ["splitlines"] = (text, arguments, budget) => arguments.Positional.Count + arguments.Named.Count == 0
             ? Charged(PythonText.Lines(text), budget) : throw new JinjaError("splitlines takes no argument here"),
-        ["startswith"] = (text, arguments, _) => Affixes(arguments, "startswith").Any(affix => text.StartsWith(affix, StringComparison.Ordinal)),
+        ["startswith"] = (text, arguments, _) =>
+            Affixes(arguments, "startswith").Any(affix => text.StartsWith(affix, StringComparison.Ordinal)),
         ["strip"] = (text, arguments, _) => PythonText.Strip(text, Characters(arguments)),
-        ["swapcase"] = (text, _, _) => string.Concat(text.Select(letter => char.IsUpper(letter) ? char.ToLowerInvariant(letter) : char.ToUpperInvariant(letter))),
+        ["swapcase"] = (text, _, _) => string.Concat(text.Select(letter =>
+            char.IsUpper(letter) ? char.ToLowerInvariant(letter) : char.ToUpperInvariant(letter))),
         ["title"] = (text, _, _) => PythonText.Title(text),
         ["upper"] = (text, _, _) => PythonText.Upper(text),
         ["zfill"] = (text, arguments, budget) => ZeroFill(text, arguments.GetInteger(0, "width", 0), budget),

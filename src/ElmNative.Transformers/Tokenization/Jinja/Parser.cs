@@ -99,7 +99,8 @@ internal sealed class Parser
     {
         Target target = ParseTarget(next => next.IsName("in"), members: false);
         ExpectName("in");
-        Expression items = expressions.ParseTuple(ternary: false, next => next.Kind == TokenKind.BlockEnd || next.IsName("recursive") || next.IsName("if"));
+        Expression items = expressions.ParseTuple(ternary: false, next =>
+            next.Kind == TokenKind.BlockEnd || next.IsName("recursive") || next.IsName("if"));
         Expression? condition = tokens.TakeName("if") ? expressions.Parse() : null;
         bool recursive = tokens.TakeName("recursive");
         EndTag();
@@ -121,7 +122,9 @@ internal sealed class Parser
         Target target = ParseTarget(next => next.IsOperator("=") || next.Kind == TokenKind.BlockEnd, members: true);
         if (tokens.TakeOperator("="))
             return new Statement.Set(line, target, expressions.ParseTuple(ternary: true, next => next.Kind == TokenKind.BlockEnd));
-        Expression? wrap = tokens.Current.IsOperator("|") ? expressions.ParseFilters(new Expression.Name(line, Statement.Captured.TextVariable)) : null;
+        Expression? wrap = tokens.Current.IsOperator("|")
+            ? expressions.ParseFilters(new Expression.Name(line, Statement.Captured.TextVariable))
+            : null;
         EndTag();
         Statement body = Body("endset");
         ExpectName("endset");

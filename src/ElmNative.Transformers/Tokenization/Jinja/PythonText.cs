@@ -125,7 +125,7 @@ internal static class PythonText
             else if (point == ' ' || IsPrintable(CharacterClasses.Category(point)))
                 result.Append(character);
             else
-                result.Append(CultureInfo.InvariantCulture, $"{(point < 256 ? $"\\x{point:x2}" : point < 65536 ? $"\\u{point:x4}" : $"\\U{point:x8}")}");
+                result.Append(point < 256 ? $"\\x{point:x2}" : point < 65536 ? $"\\u{point:x4}" : $"\\U{point:x8}");
         }
         return result.Append(quote).ToString();
     }

@@ -9,7 +9,8 @@ internal static class SequenceFilters
     public static Func<object?, object?> Getter(object? attribute, Interpreter interpreter, object? absent = null)
     {
         object?[] path = attribute is string text
-            ? [.. text.Split('.').Select(part => long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : (object)part)]
+            ? [.. text.Split('.').Select(part =>
+                long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : (object)part)]
             : [attribute];
         return item =>
         {
@@ -86,7 +87,12 @@ internal static class SequenceFilters
         if (value is not JinjaMap map)
             throw new JinjaError($"the filter 'dictsort' cannot take a {Operations.TypeName(value)}");
         bool exact = Operations.Truth(arguments.Get(0, "case_sensitive", false));
-        int part = arguments.Get(1, "by", "key") switch { "key" => 0, "value" => 1, _ => throw new JinjaError("dictsort sorts by 'key' or 'value'") };
+        int part = arguments.Get(1, "by", "key") switch
+        {
+            "key" => 0,
+            "value" => 1,
+            _ => throw new JinjaError("dictsort sorts by 'key' or 'value'"),
+        };
         return Ordered(Methods.Pairs(map, budget).Items, pair => Folded(((JinjaList)pair!).Items[part], exact, budget),
             Operations.Truth(arguments.Get(2, "reverse", false)), budget);
     }
@@ -98,10 +104,11 @@ internal static class SequenceFilters
         List<object?> groups = [];
         object? last = null;
         List<object?> members = [];
-        foreach (object? item in ((JinjaList)Ordered(Filters.Items(value, interpreter), item => Folded(key(item), false, interpreter.Budget), false, interpreter.Budget)).Items)
+        object? Mark(object? held) => Folded(held, false, interpreter.Budget);
+        foreach (object? item in Ordered(Filters.Items(value, interpreter), item => Mark(key(item)), false, interpreter.Budget).Items)
         {
             object? current = key(item);
-            if (members.Count == 0 || Operations.Compare(Folded(current, false, interpreter.Budget), Folded(last, false, interpreter.Budget), interpreter.Budget) != 0)
+            if (members.Count == 0 || Operations.Compare(Mark(current), Mark(last), interpreter.Budget) != 0)
             {
                 members = [];
                 last = current;

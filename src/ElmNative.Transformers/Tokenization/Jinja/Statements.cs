@@ -202,7 +202,8 @@ internal abstract class Statement(int line)
             Arguments given = arguments.Evaluate(interpreter, scope);
             JinjaFunction body = new("caller", (running, values) => caller.Invoke("caller", running, scope, values));
             object? value = interpreter.Call(
-                function.Evaluate(interpreter, scope), new Arguments(given.Positional, [.. given.Named, KeyValuePair.Create("caller", (object?)body)]));
+                function.Evaluate(interpreter, scope), new Arguments(given.Positional,
+                    [.. given.Named, KeyValuePair.Create("caller", (object?)body)]));
             interpreter.Write(Operations.Print(value, interpreter.Budget));
             return Flow.Normal;
         }

@@ -108,7 +108,8 @@ internal ref struct PatternParser
         if (end < 0)
             return false;
         string[] bounds = pattern[(at + 1)..end].Split(',');
-        if (bounds.Length > 2 || bounds.All(bound => bound.Length == 0) || bounds.Any(bound => bound.Length > 4 || !bound.All(char.IsAsciiDigit)))
+        if (bounds.Length > 2 || bounds.All(bound => bound.Length == 0) ||
+            bounds.Any(bound => bound.Length > 4 || !bound.All(char.IsAsciiDigit)))
             return false;
         least = bounds[0].Length == 0 ? 0 : int.Parse(bounds[0], CultureInfo.InvariantCulture);
         most = bounds.Length == 1 ? least : bounds[1].Length == 0 ? int.MaxValue : int.Parse(bounds[1], CultureInfo.InvariantCulture);
