@@ -10,11 +10,13 @@ using ElmNative.Transformers.Generation;
 namespace ElmNative.Experience.Protocols;
 
 /// <summary>
-/// The online protocol over a stream of problems: retrieve a memory, answer greedily without and with it, route, then make this problem's own memory and store it.
-/// Problem t sees memories of problems before t only. No true answer is used except for reports, and by an objective or verifier that says so.
+/// The online protocol over a stream of problems: retrieve a memory, answer greedily without and with it, route, then make this problem's
+/// own memory and store it. Problem t sees memories of problems before t only. No true answer is used except for reports, and by an
+/// objective or verifier that says so.
 /// <para>
-/// A memory depends on its own problem alone, so a window of problems is worked side by side: plain answers in one batch, memories in one batch, then the
-/// memory-aided answers, where problem t of the window retrieves among the memories made before t. The records are the same to the byte for every window size.
+/// A memory depends on its own problem alone, so a window of problems is worked side by side: plain answers in one batch, memories in one
+/// batch, then the memory-aided answers, where problem t of the window retrieves among the memories made before t. The records are the same
+/// to the byte for every window size.
 /// </para>
 /// </summary>
 public sealed class OnlineProtocol
@@ -93,7 +95,8 @@ public sealed class OnlineProtocol
         {
             policy.TokensGenerated = before;
         }
-        Summary summary = Summary.Of(folder.Samples) with { Verifier = verifier is { NeedsTruth: true } ? $"{verifier.Name} (upper bound)" : verifier?.Name ?? "none" };
+        string settledBy = verifier is { NeedsTruth: true } ? $"{verifier.Name} (upper bound)" : verifier?.Name ?? "none";
+        Summary summary = Summary.Of(folder.Samples) with { Verifier = settledBy };
         folder.Finish(summary);
         folder.Time(new TimingRecord { Event = "finished", Time = DateTime.UtcNow, Count = folder.Samples.Count });
         return summary;
@@ -188,7 +191,8 @@ public sealed class OnlineProtocol
                 SameFamily = problem.Family is null ? null : earlier[match.Value.Index].Family == problem.Family,
                 Response = aided.Text, Answer = aided.Answer, Correct = Correct(aided.Answer, problem), Tokens = aided.Completion.Tokens.Length,
             },
-            Verifier = decision.PlainScore is null && decision.MemoryScore is null ? null : new VerifierRecord(decision.PlainScore, decision.MemoryScore),
+            Verifier = decision.PlainScore is null && decision.MemoryScore is null ? null
+                : new VerifierRecord(decision.PlainScore, decision.MemoryScore),
             Route = decision.Route,
             RoutedAnswer = decision.Answer,
             Correct = Correct(decision.Answer, problem),
@@ -208,7 +212,8 @@ public sealed class OnlineProtocol
 
     private void RequireTruth(IReadOnlyList<Problem> problems)
     {
-        string? needs = verifier is { NeedsTruth: true } ? $"--verifier {verifier.Name}" : trainer.Settings.Objective == Objective.Truth ? "--objective truth" : null;
+        string? needs = verifier is { NeedsTruth: true } ? $"--verifier {verifier.Name}"
+            : trainer.Settings.Objective == Objective.Truth ? "--objective truth" : null;
         int missing = needs is null ? -1 : problems.ToList().FindIndex(problem => problem.Answer is null);
         if (missing >= 0)
             throw new ElmException($"{needs} needs the true answer of every problem, and problem {missing + 1} has none");

@@ -7,8 +7,8 @@ using ElmNative.Transformers.Tokenization;
 namespace ElmNative.Experience.Tests.Support;
 
 /// <summary>
-/// A stand-in for the model: every value is a hash of exactly what it may depend on, so that a single changed bit upstream changes everything downstream. Answers are
-/// 0, 1 or 2 in a box; rollouts disagree often.
+/// A stand-in for the model: every value is a hash of exactly what it may depend on, so that a single changed bit upstream changes
+/// everything downstream. Answers are 0, 1 or 2 in a box; rollouts disagree often.
 /// </summary>
 internal sealed class FakePolicy : IPolicy
 {
