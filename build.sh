@@ -25,13 +25,20 @@ fail() {
     exit 1
 }
 
+# Says in a line for each missing tool how to get it, and stops if there was one.
 find_tools() {
-    command -v dotnet >/dev/null || fail "the .NET 10 SDK is missing; install it with: sudo apt-get install dotnet-sdk-10.0 (or see https://dot.net)"
-    dotnet --list-sdks | grep -q '^1[0-9]\.' || fail "the .NET SDK is older than 10 ($(dotnet --version)); install it with: sudo apt-get install dotnet-sdk-10.0 (or see https://dot.net)"
-    command -v cmake >/dev/null || fail "cmake is missing; install it with: sudo apt-get install cmake"
-    local compiler
-    compiler=$(command -v "${CXX:-c++}" || command -v g++ || command -v clang++) || fail "a C++20 compiler is missing; install it with: sudo apt-get install g++"
-    echo 'int main() {}' | "$compiler" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null || fail "$compiler does not know C++20; install a newer one with: sudo apt-get install g++"
+    local missing=() compiler
+    if ! command -v dotnet >/dev/null || ! dotnet --list-sdks | grep -q '^1[0-9]\.'; then
+        missing+=("the .NET SDK 10 or newer: curl -sSL https://dot.net/v1/dotnet-install.sh | bash -s -- --channel 10.0, then add ~/.dotnet to PATH")
+    fi
+    command -v cmake >/dev/null || missing+=("CMake: sudo apt-get install cmake")
+    compiler=$(command -v "${CXX:-c++}" || command -v g++ || command -v clang++ || true)
+    if [[ -z $compiler ]] || ! echo 'int main() {}' | "$compiler" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null; then
+        missing+=("a C++20 compiler: sudo apt-get install g++")
+    fi
+    [[ ${#missing[@]} -eq 0 ]] && return
+    printf 'build.sh: missing: %s\n' "${missing[@]}" >&2
+    exit 1
 }
 
 # True when nothing that the stamp depends on has changed since it was made.
