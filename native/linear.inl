@@ -178,89 +178,22 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
     }
 }
 
-/// R rows of dx, V vectors wide, over `count` rows of the weight, overwritten or, to resume, added to. `last` columns of the last vector exist.
-template <class W, int R, int V>
-static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume,
-                                 float* dx, int last) {
-    Lanes acc[R][V];
-    ELM_UNROLL
-    for (int r = 0; r < R; r++)
-        ELM_UNROLL
-        for (int v = 0; v < V; v++)
-            acc[r][v] = zero();
-    if (last == lane_count) {
-        for (int n = 0; n < count; n++) {
-            Lanes b[V];
-            ELM_UNROLL
-            for (int v = 0; v < V; v++)
-                b[v] = load_as<W>(w + n * w_stride + v * lane_count * W::size);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                const Lanes s = set(dy[r * a.dy_stride + n]);
-                ELM_UNROLL
-                for (int v = 0; v < V; v++)
-                    acc[r][v] = fma(s, b[v], acc[r][v]);
-            }
-        }
-    } else {
-        for (int n = 0; n < count; n++)
-            ELM_UNROLL
-            for (int v = 0; v < V; v++) {
-                const Lanes b = load_as<W>(w + n * w_stride + v * lane_count * W::size, v == V - 1 ? last : lane_count);
-                ELM_UNROLL
-                for (int r = 0; r < R; r++)
-                    acc[r][v] = fma(set(dy[r * a.dy_stride + n]), b, acc[r][v]);
-            }
-    }
-    ELM_UNROLL
-    for (int r = 0; r < R; r++)
-        ELM_UNROLL
-        for (int v = 0; v < V; v++) {
-            float* out = dx + r * a.dx_stride + v * lane_count;
-            const int n = v == V - 1 ? last : lane_count;
-            store(out, resume ? add(load(out, n), acc[r][v]) : acc[r][v], n);
-        }
-}
-
-template <class W, int R>
-static void axpy_columns(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume, float* dx,
-                         int columns) {
-    constexpr int wide = lane_count * axpy_vectors;
-    int k = 0;
-    for (; k + wide <= columns; k += wide)
-        axpy_tile<W, R, axpy_vectors>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, lane_count);
-    for (; k < columns; k += lane_count)
-        axpy_tile<W, R, 1>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, columns - k < lane_count ? columns - k : lane_count);
-}
-
-template <class W>
-static void axpy_rows_of(const LinearBackwardArgs& a, int m0, int m1, int n, const uint8_t* w, int64_t w_stride, int count, bool resume,
-                         int k0, int columns) {
-    int m = m0;
-    for (; m + axpy_rows <= m1; m += axpy_rows)
-        axpy_columns<W, axpy_rows>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
-    for (; m < m1; m++)
-        axpy_columns<W, 1>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
-}
-
 static int64_t linear_backward_scratch() { return static_cast<int64_t>(backward_block) * backward_tile_columns; }
 
+/// Few rows: the weight as it lies.
 template <class W>
 static void linear_backward_direct(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1) {
     const int64_t w_stride = static_cast<int64_t>(a.k) * W::size;
-    for (int n = 0; n < a.n; n += backward_block) {
+    for (int n = 0; n == 0 || n < a.n; n += backward_block) {
         const int count = a.n - n < backward_block ? a.n - n : backward_block;
-        axpy_rows_of<W>(a, m0, m1, n, a.weight + n * w_stride + static_cast<int64_t>(k0) * W::size, w_stride, count, a.accumulate || n > 0, k0, k1 - k0);
+        axpy<W>({a.dy + m0 * a.dy_stride + n, a.dy_stride, 1, a.weight + n * w_stride + static_cast<int64_t>(k0) * W::size, w_stride, count,
+                 a.dx + m0 * a.dx_stride + k0, a.dx_stride},
+                m1 - m0, k1 - k0, a.accumulate || n > 0 ? Start::add : Start::zero);
     }
 }
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
-    if (a.n == 0 && !a.accumulate) {
-        for (int m = m0; m < m1; m++)
-            std::memset(a.dx + m * a.dx_stride + k0, 0, sizeof(float) * static_cast<size_t>(k1 - k0));
-        return;
-    }
-    if (m1 - m0 < widen_rows) {
+    if (m1 - m0 < widen_rows || a.n == 0) {
         if (a.weight_type == 0)
             linear_backward_direct<F32>(a, m0, m1, k0, k1);
         else if (a.weight_type == 1)
@@ -277,7 +210,9 @@ static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0,
             const int count = a.n - n < backward_block ? a.n - n : backward_block;
             for (int i = 0; i < count; i++)
                 widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns, columns);
-            axpy_rows_of<F32>(a, m0, m1, n, bytes(scratch), backward_tile_columns * 4, count, a.accumulate || n > 0, k, columns);
+            axpy<F32>({a.dy + m0 * a.dy_stride + n, a.dy_stride, 1, bytes(scratch), backward_tile_columns * 4, count,
+                       a.dx + m0 * a.dx_stride + k, a.dx_stride},
+                      m1 - m0, columns, a.accumulate || n > 0 ? Start::add : Start::zero);
         }
     }
 }
