@@ -32,17 +32,17 @@ public class StreamTests
     }
 
     [TestMethod]
-    public void ParallelAndThreadsChangeNoByte()
+    public void ParallelThreadsAndActivationMemoryChangeNoByte()
     {
         using Scratch scratch = new();
         Succeed(Arguments(scratch.PathOf("one"), "--parallel", "1", "--threads", "1"));
         SortedDictionary<string, byte[]> one = Results(scratch.PathOf("one"));
         Assert.HasCount(3 + 6, one);
-        foreach ((string parallel, string threads) in new[] { ("16", "2"), ("4", "1"), ("1", "2") })
+        foreach ((string parallel, string threads, string memory) in new[] { ("16", "2", "4G"), ("4", "1", "1M"), ("1", "2", "8M") })
         {
             string folder = scratch.PathOf($"p{parallel}t{threads}");
-            Succeed(Arguments(folder, "--parallel", parallel, "--threads", threads));
-            AssertSame(one, Results(folder), $"--parallel {parallel} --threads {threads}");
+            Succeed(Arguments(folder, "--parallel", parallel, "--threads", threads, "--activation-memory", memory));
+            AssertSame(one, Results(folder), $"--parallel {parallel} --threads {threads} --activation-memory {memory}");
         }
     }
 

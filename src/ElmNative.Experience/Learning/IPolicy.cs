@@ -52,7 +52,7 @@ public interface IPolicy
     /// <summary>
     /// Log-probabilities of given completions under softmax(logits / temperature), and what a backward pass needs when it is asked for.
     /// </summary>
-    IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward);
+    IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue);
 
     /// <summary>
     /// For each token sequence alone, the mean over tokens and heads of each layer's pre-rotary queries: [layers x headSize].
@@ -113,8 +113,8 @@ public sealed class ModelPolicy(LanguageModel model) : IPolicy
     public Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation) =>
         generator.Generate(requests, cancellation);
     /// <inheritdoc/>
-    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward) =>
-        new ModelPass(model.Forward(trees, temperature, keepForBackward));
+    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue) =>
+        new ModelPass(model.Forward(trees, temperature, keepForBackward, activationMemory));
     /// <inheritdoc/>
     public float[][] PoolQueries(IReadOnlyList<int[]> sequences) => model.PoolQueries(sequences);
     /// <inheritdoc/>

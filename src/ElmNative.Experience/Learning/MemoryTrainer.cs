@@ -41,7 +41,8 @@ public sealed class MemoryTrainer
     public TrainingSettings Settings { get; }
 
     /// <summary>
-    /// Bytes that the activations of a backward pass may take; what does not fit together runs one after another, with the same result.
+    /// Bytes that the activations of a backward pass may take. Groups that do not fit together run one after another; a group that does not fit alone is recomputed
+    /// layer by layer. Changes no result.
     /// </summary>
     public long ActivationMemory { get; init; } = ActivationBudget.Default;
 
@@ -106,7 +107,7 @@ public sealed class MemoryTrainer
             reference = basePass.LogProbs;
         }
         PolicyLoss loss = new(Settings.MaxTokens, Settings.Beta, Settings.ClipRange);
-        using IPolicyPass pass = policy.Forward(trees, (float)Settings.Temperature, keepForBackward: true);
+        using IPolicyPass pass = policy.Forward(trees, (float)Settings.Temperature, keepForBackward: true, ActivationMemory);
         PolicyLossResult[] losses = [.. active.Select((a, i) => loss.Compute(pass.LogProbs[i], null, reference?[i], a.Rollouts.Advantages))];
         float[][] gradients = pass.Backward([.. losses.Select(l => l.DLogProbs)]);
         for (int i = 0; i < active.Count; i++)
@@ -166,7 +167,7 @@ public sealed class MemoryTrainer
 
     private void SupervisedUpdate(Trainee[] trainees, PackedTree[] trees, int step)
     {
-        using IPolicyPass pass = policy.Forward(trees, temperature: 1, keepForBackward: true);
+        using IPolicyPass pass = policy.Forward(trees, temperature: 1, keepForBackward: true, ActivationMemory);
         (double Loss, float[] DLogProbs)[] losses = [.. pass.LogProbs.Select(tree => SftLoss.Compute(tree[0]))];
         float[][] gradients = pass.Backward([.. losses.Select(l => new[] { l.DLogProbs })]);
         for (int i = 0; i < trainees.Length; i++)

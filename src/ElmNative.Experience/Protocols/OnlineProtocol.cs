@@ -33,14 +33,16 @@ public sealed class OnlineProtocol
     /// <param name="verifier">settles disagreements; null to trust the memory wherever there is one</param>
     /// <param name="retrieval">how memories are found</param>
     /// <param name="training">how they are made</param>
+    /// <param name="activationMemory">see <see cref="MemoryTrainer.ActivationMemory"/></param>
     /// <exception cref="ElmException">a setting is out of its range</exception>
-    public OnlineProtocol(IPolicy policy, IAnswerChecker checker, IVerifier? verifier, RetrievalKind retrieval, TrainingSettings training)
+    public OnlineProtocol(IPolicy policy, IAnswerChecker checker, IVerifier? verifier, RetrievalKind retrieval, TrainingSettings training,
+        long activationMemory = ActivationBudget.Default)
     {
         this.policy = policy;
         this.checker = checker;
         this.verifier = verifier;
         this.retrieval = retrieval;
-        trainer = new MemoryTrainer(policy, checker, training);
+        trainer = new MemoryTrainer(policy, checker, training) { ActivationMemory = activationMemory };
     }
 
     /// <summary>What can change a result of a run over a set of problems.</summary>

@@ -63,7 +63,7 @@ internal sealed class FakePolicy : IPolicy
         return result;
     }
 
-    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue)
     {
         (keepForBackward ? TrainingPasses : ReferencePasses).Add(trees.Count);
         return new Pass(this, trees, temperature);
