@@ -6,6 +6,8 @@ namespace elm::ELM_PATH {
 
 /// From this many rows on a 16-bit weight tile is widened once and reused.
 constexpr int widen_rows = 12;
+/// Bytes of a weight from which on it is assumed to come from memory.
+constexpr int64_t cached_weight = 512 * 1024;
 /// Floats of a widened tile.
 constexpr int forward_tile = 96 * 1024;
 constexpr int max_tile_columns = 64;
@@ -110,16 +112,20 @@ static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w,
     const int rows = m1 - m0;
     const int tiles = (rows + dot_rows - 1) / dot_rows;
     const int tile = (rows + tiles - 1) / tiles;
+    const bool ahead = a.n * w_stride > cached_weight;
     int c = 0;
-    if (rows == 1)
-        for (; c + 8 <= columns; c += 8)
+    for (; rows == 1 && c + 8 <= columns; c += 8) {
+        if (ahead)
             linear_tile<W, 1, 8, true>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+        else
+            linear_tile<W, 1, 8>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+    }
     for (; c < columns;) {
         const int step = columns - c >= 4 ? 4 : 1;
         for (int r = 0; r < rows; r += tile) {
             const int count = rows - r < tile ? rows - r : tile;
             const float* x = a.x + (m0 + r) * a.x_stride;
-            if (step == 4 && r == 0)
+            if (step == 4 && r == 0 && ahead)
                 linear_rows<W, 4, true>(count, a, x, w + c * w_stride, w_stride, bias + c, y + c);
             else if (step == 4)
                 linear_rows<W, 4>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
