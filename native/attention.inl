@@ -10,7 +10,7 @@ struct Run {
 };
 
 /// Vectors of a tile, unless a group alone has more.
-constexpr int tile_vectors = 32;
+constexpr int tile_vectors = 48;
 /// Keys that are transposed at a time.
 constexpr int key_block = 64;
 /// Scores of a tile of the forward pass.
@@ -83,6 +83,7 @@ static int attention_rows(const AttentionArgs& a) {
 /// Scratch of a tile of the forward pass.
 struct ForwardTile {
     float *q, *sums, *scores, *transposed;
+    RowSoftmax* softmax;
     Run* runs;
     int64_t stride;
 
@@ -93,13 +94,14 @@ struct ForwardTile {
         sums = q + vectors * a.head_size;
         transposed = sums + vectors * a.head_size;
         scores = transposed + static_cast<int64_t>(key_block) * a.head_size;
-        runs = reinterpret_cast<Run*>(scores + vectors * stride);
+        softmax = reinterpret_cast<RowSoftmax*>(scores + vectors * stride);
+        runs = reinterpret_cast<Run*>(softmax + vectors);
     }
 };
 
 static int64_t attention_scratch(const AttentionArgs& a) {
     const int64_t vectors = static_cast<int64_t>(a.block_rows) * group_of(a);
-    return vectors * (2 * a.head_size + score_stride(a)) + static_cast<int64_t>(key_block) * a.head_size + 2 * static_cast<int64_t>(a.max_depth) + 16;
+    return vectors * (2 * a.head_size + score_stride(a) + 2) + static_cast<int64_t>(key_block) * a.head_size + 2 * static_cast<int64_t>(a.max_depth) + 16;
 }
 
 /// Unscaled scores of vectors with the rows of the runs, from logical index `at` on. Places behind the last index hold rubbish.
@@ -148,55 +150,69 @@ static RowSoftmax softmax_scores(float* scores, int64_t count, float factor) {
     return {greatest, sum(total)};
 }
 
+/// Goes on with the sums of query rows [row_begin, row_end) of one segment from its row `done` on: first with the rows that all of them see, then
+/// half by half. `before` counts the rows of the ancestors; rows count from the first query of the tile.
+static void segment_sums(const AttentionArgs& a, const ForwardTile& t, const float* v, const int32_t* queries, int64_t row_begin, int64_t row_end,
+                         int32_t done, int64_t before) {
+    const int group = group_of(a);
+    int32_t least = queries[2 * row_begin + 1];
+    for (int64_t i = row_begin + 1; i < row_end; i++)
+        least = queries[2 * i + 1] < least ? queries[2 * i + 1] : least;
+    if (least > done) {
+        const Run run = {a.segments[3 * queries[2 * row_begin]] + done, least - done};
+        tile_sums(a, t, v, row_begin * group, (row_end - row_begin) * group, &run, 1, before + done);
+    }
+    if (row_end - row_begin == 1)
+        return;
+    const int64_t middle = (row_begin + row_end) / 2;
+    segment_sums(a, t, v, queries, row_begin, middle, least, before);
+    segment_sums(a, t, v, queries, middle, row_end, least, before);
+}
+
 /// Query rows that share a list of keys: rows of one segment, or rows of different segments with one parent.
 static void attention_tile(const AttentionArgs& a, int64_t row_begin, int64_t row_end, int key_head, const ForwardTile& t) {
     const int group = group_of(a), size = a.head_size;
-    const int64_t vectors = (row_end - row_begin) * group;
+    const int64_t rows = row_end - row_begin, vectors = rows * group;
     const float* k = a.k + static_cast<int64_t>(key_head) * size;
     const float* v = a.v + static_cast<int64_t>(key_head) * size;
-    const int32_t* query = a.queries + 2 * row_begin;
+    const int32_t* queries = a.queries + 2 * row_begin;
     pack_vectors(a, a.q, row_begin, row_end, key_head, t.q);
     std::memset(t.sums, 0, sizeof(float) * static_cast<size_t>(vectors * size));
 
-    const bool one_segment = row_end - row_begin == 1 || query[0] == query[2];
-    int32_t least = query[1], most = query[1];
-    for (int64_t i = 1; i < row_end - row_begin; i++) {
-        least = query[2 * i + 1] < least ? query[2 * i + 1] : least;
-        most = query[2 * i + 1] > most ? query[2 * i + 1] : most;
-    }
-    const int run_count = find_runs(a, query[0], one_segment ? most : 0, t.runs);
+    const bool one_segment = rows == 1 || queries[0] == queries[2];
+    int32_t most = 0;
+    for (int64_t i = 0; i < rows; i++)
+        most = queries[2 * i + 1] > most ? queries[2 * i + 1] : most;
+    const int run_count = find_runs(a, queries[0], one_segment ? most : 0, t.runs);
     const int64_t before = run_rows(t.runs, run_count - 1);
     tile_scores_of(a, t, k, 0, vectors, t.runs, run_count, 0);
-    for (int64_t i = 0; i < row_end - row_begin; i++) {
-        const Run own = {a.segments[3 * query[2 * i]], query[2 * i + 1]};
-        if (!one_segment)
+    if (!one_segment)
+        for (int64_t i = 0; i < rows; i++) {
+            const Run own = {a.segments[3 * queries[2 * i]], queries[2 * i + 1]};
             tile_scores_of(a, t, k, i * group, group, &own, 1, before);
-    }
-
-    // The tile's shared rows first; then each query alone with what only it sees.
-    const int64_t shared = one_segment ? least : 0;
-    RowSoftmax softmax[tile_vectors > 256 ? tile_vectors : 256];
-    for (int64_t first = 0; first < vectors; first += 256) {
-        const int64_t last = first + 256 < vectors ? first + 256 : vectors;
-        for (int64_t i = first; i < last; i++)
-            softmax[i - first] = softmax_scores(t.scores + i * t.stride, before + query[2 * (i / group) + 1], a.scale);
-        t.runs[run_count - 1].count = static_cast<int32_t>(shared);
-        tile_sums(a, t, v, first, last - first, t.runs, run_count, 0);
-        for (int64_t i = first; i < last; i++) {
-            const int32_t segment = query[2 * (i / group)], visible = query[2 * (i / group) + 1];
-            const Run rest = {static_cast<int32_t>(a.segments[3 * segment] + shared), static_cast<int32_t>(visible - shared)};
-            tile_sums(a, t, v, i, 1, &rest, 1, before + shared);
-            const bool empty = before + visible == 0;
-            const Lanes factor = set(empty ? 0.0f : 1.0f / softmax[i - first].sum);
-            const int64_t row = row_begin + i / group, head = static_cast<int64_t>(key_head) * group + i % group;
-            float* y = a.y + (row * a.query_heads + head) * size;
-            for (int d = 0; d < size; d += lane_count) {
-                const int n = size - d < lane_count ? size - d : lane_count;
-                store(y + d, mul(load(t.sums + i * size + d, n), factor), n);
-            }
-            if (a.log_sum_exp != nullptr)
-                a.log_sum_exp[row * a.query_heads + head] = empty ? -HUGE_VALF : softmax[i - first].largest + log_f32(softmax[i - first].sum);
         }
+
+    for (int64_t i = 0; i < vectors; i++)
+        t.softmax[i] = softmax_scores(t.scores + i * t.stride, before + queries[2 * (i / group) + 1], a.scale);
+    tile_sums(a, t, v, 0, vectors, t.runs, run_count - 1, 0);
+    if (one_segment)
+        segment_sums(a, t, v, queries, 0, rows, 0, before);
+    else
+        for (int64_t i = 0; i < rows; i++)
+            segment_sums(a, t, v, queries, i, i + 1, 0, before);
+
+    for (int64_t i = 0; i < vectors; i++) {
+        const RowSoftmax softmax = t.softmax[i];
+        const bool empty = before + queries[2 * (i / group) + 1] == 0;
+        const Lanes factor = set(empty ? 0.0f : 1.0f / softmax.sum);
+        const int64_t head = (row_begin + i / group) * a.query_heads + static_cast<int64_t>(key_head) * group + i % group;
+        float* y = a.y + head * size;
+        for (int d = 0; d < size; d += lane_count) {
+            const int n = size - d < lane_count ? size - d : lane_count;
+            store(y + d, mul(load(t.sums + i * size + d, n), factor), n);
+        }
+        if (a.log_sum_exp != nullptr)
+            a.log_sum_exp[head] = empty ? -HUGE_VALF : softmax.largest + log_f32(softmax.sum);
     }
 }
 

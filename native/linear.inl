@@ -6,6 +6,8 @@ namespace elm::ELM_PATH {
 
 /// From this many rows on a 16-bit weight tile is widened once and reused.
 constexpr int widen_rows = 12;
+/// Bytes of a weight from which on it is assumed to come from memory.
+constexpr int64_t cached_weight = 512 * 1024;
 /// Floats of a widened tile.
 constexpr int forward_tile = 96 * 1024;
 constexpr int max_tile_columns = 64;
@@ -13,8 +15,8 @@ constexpr int max_tile_columns = 64;
 constexpr int backward_block = 512;
 constexpr int backward_tile_columns = 16 * 4;
 
-/// R rows of x times C rows of the weight.
-template <class W, int R, int C>
+/// R rows of x times C rows of the weight. Ahead: ask for the next C rows of the weight meanwhile.
+template <class W, int R, int C, bool Ahead = false>
 static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t* w, int64_t w_stride, int k, Lanes (&total)[R][C]) {
     const int whole = k & ~15, rest = k & 15;
     ELM_UNROLL
@@ -32,6 +34,10 @@ static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t*
             ELM_UNROLL
             for (int c = 0; c < C; c++)
                 b[c] = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
+            if constexpr (Ahead)
+                ELM_UNROLL
+                for (int c = 0; c < C; c++)
+                    prefetch(wi + (C + c) * w_stride + static_cast<int64_t>(j) * W::size);
             ELM_UNROLL
             for (int r = 0; r < R; r++) {
                 const Part a = part_load(xi + (r * x_stride + j) * 4);
@@ -63,10 +69,10 @@ static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t*
 }
 
 /// A tile of y: product, + bias, + y. C is 1 or a multiple of 4.
-template <class W, int R, int C>
+template <class W, int R, int C, bool Ahead = false>
 static ELM_INLINE void linear_tile(const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
     Lanes total[R][C];
-    dot_tile<W, R, C>(x, a.x_stride, w, w_stride, a.k, total);
+    dot_tile<W, R, C, Ahead>(x, a.x_stride, w, w_stride, a.k, total);
     ELM_UNROLL
     for (int r = 0; r < R; r++) {
         float* out = y + r * a.y_stride;
@@ -88,15 +94,15 @@ static ELM_INLINE void linear_tile(const LinearArgs& a, const float* x, const ui
 }
 
 /// R in 1..dot_rows rows times C columns.
-template <class W, int C>
+template <class W, int C, bool Ahead = false>
 static void linear_rows(int rows, const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
     switch (rows) {
-    case 1: linear_tile<W, 1, C>(a, x, w, w_stride, bias, y); break;
-    case 2: if constexpr (dot_rows >= 2) linear_tile<W, 2, C>(a, x, w, w_stride, bias, y); break;
-    case 3: if constexpr (dot_rows >= 3) linear_tile<W, 3, C>(a, x, w, w_stride, bias, y); break;
-    case 4: if constexpr (dot_rows >= 4) linear_tile<W, 4, C>(a, x, w, w_stride, bias, y); break;
-    case 5: if constexpr (dot_rows >= 5) linear_tile<W, 5, C>(a, x, w, w_stride, bias, y); break;
-    default: if constexpr (dot_rows >= 6) linear_tile<W, 6, C>(a, x, w, w_stride, bias, y); break;
+    case 1: linear_tile<W, 1, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 2: if constexpr (dot_rows >= 2) linear_tile<W, 2, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 3: if constexpr (dot_rows >= 3) linear_tile<W, 3, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 4: if constexpr (dot_rows >= 4) linear_tile<W, 4, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 5: if constexpr (dot_rows >= 5) linear_tile<W, 5, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    default: if constexpr (dot_rows >= 6) linear_tile<W, 6, C, Ahead>(a, x, w, w_stride, bias, y); break;
     }
 }
 
@@ -106,16 +112,22 @@ static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w,
     const int rows = m1 - m0;
     const int tiles = (rows + dot_rows - 1) / dot_rows;
     const int tile = (rows + tiles - 1) / tiles;
+    const bool ahead = a.n * w_stride > cached_weight;
     int c = 0;
-    if (rows == 1)
-        for (; c + 8 <= columns; c += 8)
+    for (; rows == 1 && c + 8 <= columns; c += 8) {
+        if (ahead)
+            linear_tile<W, 1, 8, true>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+        else
             linear_tile<W, 1, 8>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+    }
     for (; c < columns;) {
         const int step = columns - c >= 4 ? 4 : 1;
         for (int r = 0; r < rows; r += tile) {
             const int count = rows - r < tile ? rows - r : tile;
             const float* x = a.x + (m0 + r) * a.x_stride;
-            if (step == 4)
+            if (step == 4 && r == 0 && ahead)
+                linear_rows<W, 4, true>(count, a, x, w + c * w_stride, w_stride, bias + c, y + c);
+            else if (step == 4)
                 linear_rows<W, 4>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
             else
                 linear_rows<W, 1>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
