@@ -46,6 +46,28 @@ public class StreamTests
         }
     }
 
+    /// <summary>Plain scalar code, AVX2 and AVX-512, as far as this processor has them, write the same bytes.</summary>
+    [TestMethod]
+    public void TheInstructionSetChangesNoByte()
+    {
+        using Scratch scratch = new();
+        using System.Text.Json.JsonDocument info = System.Text.Json.JsonDocument.Parse(Succeed("info", "--json").Output);
+        string[] paths = [.. info.RootElement.GetProperty("cpu_paths").EnumerateArray().Select(path => path.GetString()!)];
+        CollectionAssert.Contains(paths, "scalar");
+        SortedDictionary<string, byte[]>? first = null;
+        foreach (string path in paths)
+        {
+            string folder = scratch.PathOf(path);
+            Outcome outcome = Elmn.RunOn(path, "stream", "--limit", "2", "--steps", "2", "--group", "4", "--max-tokens", "40", "--out", folder);
+            Assert.AreEqual(0, outcome.ExitCode, outcome.Errors);
+            StringAssert.Contains(outcome.Errors, path);
+            AssertSame(first ??= Results(folder), Results(folder), path);
+        }
+        Outcome unknown = Elmn.RunOn("mmx", "info");
+        Assert.AreEqual(1, unknown.ExitCode);
+        StringAssert.Contains(unknown.Errors, "ELM_CPU");
+    }
+
     /// <summary>kill -9 at many moments: the same command goes on and ends with the same bytes as a run that was never killed.</summary>
     [TestMethod]
     public void AKilledRunEndsAsIfNeverKilled()
