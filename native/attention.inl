@@ -1,6 +1,6 @@
-// Softmax attention over segments. The visible keys of a query form one logical list, ancestors first, and every sum follows that list: a score
-// is one chain of multiply-adds along the head, the softmax sums 16 lanes by logical index, and an output is one chain along the list.
-// Queries that see the same rows are taken together, as a tile of vectors (query row, head of the group); that changes no order.
+// Softmax attention over segments. The visible keys of a query form one logical list, ancestors first, and every sum follows that list: a
+// score is one chain of multiply-adds along the head, the softmax sums 16 lanes by logical index, and an output is one chain along the
+// list. Queries that see the same rows are taken together, as a tile of vectors (query row, head of the group); that changes no order.
 
 namespace elm::ELM_PATH {
 
@@ -73,7 +73,9 @@ static void pack_vectors(const AttentionArgs& a, const float* x, int64_t row_beg
         std::memcpy(out, x + row * width + key_head * part, sizeof(float) * static_cast<size_t>(part));
 }
 
-static ELM_INLINE int64_t score_stride(const AttentionArgs& a) { return ((static_cast<int64_t>(a.max_context) + 15) & ~int64_t{15}) + key_block; }
+static ELM_INLINE int64_t score_stride(const AttentionArgs& a) {
+    return ((static_cast<int64_t>(a.max_context) + 15) & ~int64_t{15}) + key_block;
+}
 
 static int attention_rows(const AttentionArgs& a) {
     const int64_t fitting = tile_scores / (score_stride(a) * group_of(a));
@@ -101,26 +103,28 @@ struct ForwardTile {
 
 static int64_t attention_scratch(const AttentionArgs& a) {
     const int64_t vectors = static_cast<int64_t>(a.block_rows) * group_of(a);
-    return vectors * (2 * a.head_size + score_stride(a) + 2) + static_cast<int64_t>(key_block) * a.head_size + 2 * static_cast<int64_t>(a.max_depth) + 16;
+    return vectors * (2 * a.head_size + score_stride(a) + 2) + static_cast<int64_t>(key_block) * a.head_size +
+        2 * static_cast<int64_t>(a.max_depth) + 16;
 }
 
 /// Unscaled scores of vectors with the rows of the runs, from logical index `at` on. Places behind the last index hold rubbish.
-static void tile_scores_of(const AttentionArgs& a, const ForwardTile& t, const float* k, int64_t vector, int64_t vectors, const Run* runs, int run_count,
-                           int64_t at) {
+static void tile_scores_of(const AttentionArgs& a, const ForwardTile& t, const float* k, int64_t vector, int64_t vectors,
+                           const Run* runs, int run_count, int64_t at) {
     const int64_t k_stride = static_cast<int64_t>(a.key_heads) * a.head_size;
     for (int r = 0; r < run_count; r++)
         for (int first = 0; first < runs[r].count; first += key_block) {
             const int keys = runs[r].count - first < key_block ? runs[r].count - first : key_block;
             transpose_keys(k + (runs[r].first + static_cast<int64_t>(first)) * k_stride, k_stride, keys, a.head_size, t.transposed);
-            axpy<F32>({t.q + vector * a.head_size, a.head_size, 1, bytes(t.transposed), key_block * 4, a.head_size, t.scores + vector * t.stride + at, t.stride},
+            axpy<F32>({t.q + vector * a.head_size, a.head_size, 1, bytes(t.transposed), key_block * 4, a.head_size,
+                t.scores + vector * t.stride + at, t.stride},
                       vectors, (keys + 15) & ~15, Start::zero);
             at += keys;
         }
 }
 
 /// Goes on with the sums of e_j v_j over the rows of the runs, from logical index `at` on.
-static void tile_sums(const AttentionArgs& a, const ForwardTile& t, const float* v, int64_t vector, int64_t vectors, const Run* runs, int run_count,
-                      int64_t at) {
+static void tile_sums(const AttentionArgs& a, const ForwardTile& t, const float* v, int64_t vector, int64_t vectors,
+                      const Run* runs, int run_count, int64_t at) {
     const int64_t k_stride = static_cast<int64_t>(a.key_heads) * a.head_size;
     for (int r = 0; r < run_count; r++) {
         axpy<F32>({t.scores + vector * t.stride + at, t.stride, 1, bytes(v + runs[r].first * k_stride), k_stride * 4, runs[r].count,
@@ -150,10 +154,10 @@ static RowSoftmax softmax_scores(float* scores, int64_t count, float factor) {
     return {greatest, sum(total)};
 }
 
-/// Goes on with the sums of query rows [row_begin, row_end) of one segment from its row `done` on: first with the rows that all of them see, then
-/// half by half. `before` counts the rows of the ancestors; rows count from the first query of the tile.
-static void segment_sums(const AttentionArgs& a, const ForwardTile& t, const float* v, const int32_t* queries, int64_t row_begin, int64_t row_end,
-                         int32_t done, int64_t before) {
+/// Goes on with the sums of query rows [row_begin, row_end) of one segment from its row `done` on: first with the rows that all of them
+/// see, then half by half. `before` counts the rows of the ancestors; rows count from the first query of the tile.
+static void segment_sums(const AttentionArgs& a, const ForwardTile& t, const float* v, const int32_t* queries, int64_t row_begin,
+                         int64_t row_end, int32_t done, int64_t before) {
     const int group = group_of(a);
     int32_t least = queries[2 * row_begin + 1];
     for (int64_t i = row_begin + 1; i < row_end; i++)

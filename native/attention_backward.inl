@@ -1,6 +1,6 @@
-// Gradients of attention over packed rows. Queries of one segment are taken as a tile of vectors (query row, head of the group), in rising row;
-// for each block of keys p and ds come from recomputed scores. dq is one chain along the keys, dk and dv one chain along the vectors. Where a
-// query of a tile does not see a key, p and ds are 0.
+// Gradients of attention over packed rows. Queries of one segment are taken as a tile of vectors (query row, head of the group), in
+// rising row; for each block of keys p and ds come from recomputed scores. dq is one chain along the keys, dk and dv one chain along the
+// vectors. Where a query of a tile does not see a key, p and ds are 0.
 
 namespace elm::ELM_PATH {
 
@@ -26,7 +26,8 @@ struct BackwardTile {
 
 static int64_t attention_backward_scratch(const AttentionArgs& a) {
     const int64_t n = BackwardTile::vectors(a);
-    return n * (3 * a.head_size + 2 * key_block + 2) + static_cast<int64_t>(key_block) * a.head_size + 2 * static_cast<int64_t>(a.max_depth) + 16;
+    return n * (3 * a.head_size + 2 * key_block + 2) + static_cast<int64_t>(key_block) * a.head_size +
+        2 * static_cast<int64_t>(a.max_depth) + 16;
 }
 
 /// p and ds of one vector from scores and dp, in place; zeros from `visible` on.
@@ -42,8 +43,8 @@ static void probabilities(float* p, float* ds, int keys, int64_t visible, float 
         p[j] = ds[j] = 0.0f;
 }
 
-/// A tile of queries and up to key_block keys from store row `first` on; query i sees `visible[i]` of them, as far as `own` says that they are
-/// of the queries' own segment.
+/// A tile of queries and up to key_block keys from store row `first` on; query i sees `visible[i]` of them, as far as `own` says that
+/// they are of the queries' own segment.
 static void backward_block_of(const AttentionArgs& a, const BackwardTile& t, int key_head, int64_t vectors, int64_t first, int keys,
                               const int32_t* queries, int64_t skipped, bool own) {
     const int size = a.head_size, group = group_of(a), columns = (keys + 15) & ~15;
@@ -55,7 +56,8 @@ static void backward_block_of(const AttentionArgs& a, const BackwardTile& t, int
     transpose_keys(a.v + at, stride, keys, size, t.transposed);
     axpy<F32>(products, vectors, columns, Start::zero);
     for (int64_t i = 0; i < vectors; i++)
-        probabilities(t.p + i * key_block, t.ds + i * key_block, keys, own ? queries[2 * (i / group) + 1] - skipped : keys, a.scale, t.log_sum[i], t.mean[i]);
+        probabilities(t.p + i * key_block, t.ds + i * key_block, keys, own ? queries[2 * (i / group) + 1] - skipped : keys, a.scale,
+            t.log_sum[i], t.mean[i]);
     axpy<F32>({t.ds, key_block, 1, bytes(a.k + at), stride * 4, keys, t.dq, size}, vectors, size, Start::resume);
     const int terms = static_cast<int>(vectors);
     axpy<F32>({t.ds, 1, key_block, bytes(t.q), size * 4, terms, a.dk + at, stride}, keys, size, Start::resume);
@@ -82,7 +84,8 @@ static void attention_backward_tile(const AttentionArgs& a, int64_t row_begin, i
     for (int r = 0; r < run_count; r++)
         for (int skipped = 0; skipped < t.runs[r].count; skipped += key_block) {
             const int keys = t.runs[r].count - skipped < key_block ? t.runs[r].count - skipped : key_block;
-            backward_block_of(a, t, key_head, vectors, t.runs[r].first + static_cast<int64_t>(skipped), keys, queries, skipped, r == run_count - 1);
+            backward_block_of(a, t, key_head, vectors, t.runs[r].first + static_cast<int64_t>(skipped), keys, queries, skipped,
+                r == run_count - 1);
         }
     for (int64_t row = row_begin; row < row_end; row++)
         std::memcpy(a.dq + row * width + key_head * part, t.dq + (row - row_begin) * part, sizeof(float) * static_cast<size_t>(part));

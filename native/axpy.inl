@@ -1,5 +1,5 @@
-// The outer-product form of a matrix product: out[m, columns] = sum over n of a[m, n] * w[n, columns], lanes along the columns, rising n. It
-// carries the backward pass of linear layers and both products of attention.
+// The outer-product form of a matrix product: out[m, columns] = sum over n of a[m, n] * w[n, columns], lanes along the columns, rising n.
+// It carries the backward pass of linear layers and both products of attention.
 
 namespace elm::ELM_PATH {
 
@@ -84,11 +84,15 @@ static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) 
         const int vectors = (rest + lane_count - 1) / lane_count;
         const int last = rest - (vectors - 1) * lane_count;
         const uint8_t* w = t.w + k * W::size;
+        const auto tile = [&]<int V>() {
+            if constexpr (V <= axpy_vectors)
+                axpy_tile<W, R, V>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last);
+        };
         switch (vectors) {
-        case 1: axpy_tile<W, R, 1>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
-        case 2: axpy_tile<W, R, 2>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
-        case 3: if constexpr (axpy_vectors >= 3) axpy_tile<W, R, 3>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
-        default: if constexpr (axpy_vectors >= 4) axpy_tile<W, R, 4>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
+        case 1: tile.template operator()<1>(); break;
+        case 2: tile.template operator()<2>(); break;
+        case 3: tile.template operator()<3>(); break;
+        default: tile.template operator()<4>(); break;
         }
     }
 }

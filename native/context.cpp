@@ -110,7 +110,8 @@ Path choose_path(const char* name) {
     for (int path = 0; path < 3; path++)
         if (std::strcmp(wanted, names[path]) == 0) {
             if ((supported & (1 << path)) == 0)
-                throw Failure{ELM_UNSUPPORTED, source + " asks for " + wanted + ", which this processor does not support; choose another or leave it unset"};
+                throw Failure{ELM_UNSUPPORTED, source + " asks for " + wanted +
+                    ", which this processor does not support; choose another or leave it unset"};
             return static_cast<Path>(path);
         }
     throw Failure{ELM_UNSUPPORTED, source + " is '" + wanted + "', but must be scalar, avx2 or avx512"};
@@ -152,7 +153,8 @@ elm_status elm_create(int32_t threads, const char* path, elm_context** context) 
     return guarded([&] {
         *context = nullptr;
         if (threads < 0 || threads > 1024)
-            throw Failure{ELM_INVALID_ARGUMENT, "the number of threads is " + std::to_string(threads) + ", but must be 0 (all processors) to 1024"};
+            throw Failure{ELM_INVALID_ARGUMENT, "the number of threads is " + std::to_string(threads) +
+                ", but must be 0 (all processors) to 1024"};
         const Kernels& kernels = kernels_of(choose_path(path));
         *context = new elm_context(threads == 0 ? processors() : threads, kernels);
     });

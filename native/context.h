@@ -99,7 +99,9 @@ struct elm_context {
     void parallel(int64_t count, int64_t grain, Body&& body) {
         pool.run(
             count, grain,
-            [](void* state, int64_t begin, int64_t end, int thread) { (*static_cast<std::remove_reference_t<Body>*>(state))(begin, end, thread); },
+            [](void* state, int64_t begin, int64_t end, int thread) {
+                (*static_cast<std::remove_reference_t<Body>*>(state))(begin, end, thread);
+            },
             const_cast<void*>(static_cast<const void*>(&body)));
     }
 

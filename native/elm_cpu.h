@@ -1,11 +1,12 @@
 /* The C ABI of libelm_cpu, the CPU compute core of ElmNative.
  *
- * Matrices are row-major and contiguous. Every call returns a status; the sentence that belongs to a failure is elm_last_error() of the same
- * thread. Nothing is thrown across this border. A context serves one caller at a time. Shapes and types are checked by the caller; what the
- * callee checks is the content of index tensors, since a wrong index would touch foreign memory.
+ * Matrices are row-major and contiguous. Every call returns a status; the sentence that belongs to a failure is elm_last_error() of the
+ * same thread. Nothing is thrown across this border. A context serves one caller at a time. Shapes and types are checked by the caller;
+ * what the callee checks is the content of index tensors, since a wrong index would touch foreign memory.
  *
  * Numbers: the result of every operation is defined in terms of 16 lanes and one fixed reduction tree, with explicit fused multiply-adds.
- * So its bits depend neither on the instruction set (scalar, avx2, avx512), nor on the number of threads, nor on the other rows of a batch. */
+ * So its bits depend neither on the instruction set (scalar, avx2, avx512), nor on the number of threads, nor on the other rows of a
+ * batch. */
 #ifndef ELM_CPU_H
 #define ELM_CPU_H
 
@@ -105,14 +106,16 @@ ELM_API elm_status elm_scatter_add_rows(elm_context*, elm_tensor source, elm_ten
 ELM_API elm_status elm_rms_norm(elm_context*, elm_tensor x, elm_tensor weight, float epsilon, elm_tensor y) ELM_NOEXCEPT;
 ELM_API elm_status elm_rms_norm_backward(elm_context*, elm_tensor x, elm_tensor weight, float epsilon, elm_tensor dy,
                                          elm_tensor dx) ELM_NOEXCEPT;
-ELM_API elm_status elm_linear(elm_context*, elm_tensor x, elm_tensor weight, elm_tensor bias, elm_tensor y, int32_t accumulate) ELM_NOEXCEPT;
+ELM_API elm_status elm_linear(elm_context*, elm_tensor x, elm_tensor weight, elm_tensor bias, elm_tensor y,
+                              int32_t accumulate) ELM_NOEXCEPT;
 ELM_API elm_status elm_linear_backward(elm_context*, elm_tensor dy, elm_tensor weight, elm_tensor dx, int32_t accumulate) ELM_NOEXCEPT;
 ELM_API elm_status elm_rotary(elm_context*, elm_tensor x, elm_tensor positions, elm_tensor table, int32_t head_size, int32_t inverse,
                               elm_tensor slots, elm_tensor y) ELM_NOEXCEPT;
 ELM_API elm_status elm_attention(elm_context*, const elm_attention_plan* plan, elm_tensor q, elm_tensor k, elm_tensor v, elm_tensor y,
                                  elm_tensor log_sum_exp) ELM_NOEXCEPT;
-ELM_API elm_status elm_attention_backward(elm_context*, const elm_attention_plan* plan, elm_tensor q, elm_tensor k, elm_tensor v, elm_tensor y,
-                                          elm_tensor log_sum_exp, elm_tensor dy, elm_tensor dq, elm_tensor dk, elm_tensor dv) ELM_NOEXCEPT;
+ELM_API elm_status elm_attention_backward(elm_context*, const elm_attention_plan* plan, elm_tensor q, elm_tensor k, elm_tensor v,
+                                          elm_tensor y, elm_tensor log_sum_exp, elm_tensor dy, elm_tensor dq, elm_tensor dk,
+                                          elm_tensor dv) ELM_NOEXCEPT;
 ELM_API elm_status elm_swiglu(elm_context*, elm_tensor gate, elm_tensor up, elm_tensor y) ELM_NOEXCEPT;
 ELM_API elm_status elm_swiglu_backward(elm_context*, elm_tensor gate, elm_tensor up, elm_tensor dy, elm_tensor dgate,
                                        elm_tensor dup) ELM_NOEXCEPT;
@@ -124,8 +127,8 @@ ELM_API elm_status elm_sample(elm_context*, elm_tensor logits, elm_tensor rows, 
 ELM_API elm_status elm_pool_heads(elm_context*, elm_tensor x, elm_tensor ranges, int32_t head_size, elm_tensor y) ELM_NOEXCEPT;
 ELM_API elm_status elm_cosine_top_k(elm_context*, elm_tensor queries, elm_tensor keys, elm_tensor limits, int32_t terms, elm_tensor indices,
                                     elm_tensor scores) ELM_NOEXCEPT;
-ELM_API elm_status elm_adamw(elm_context*, elm_tensor theta, elm_tensor grad, elm_tensor m, elm_tensor v, const elm_adamw_settings* settings,
-                             elm_tensor grad_norm) ELM_NOEXCEPT;
+ELM_API elm_status elm_adamw(elm_context*, elm_tensor theta, elm_tensor grad, elm_tensor m, elm_tensor v,
+                             const elm_adamw_settings* settings, elm_tensor grad_norm) ELM_NOEXCEPT;
 
 /* For the tests: the building blocks that are not operations. */
 ELM_API void elm_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t output[4]) ELM_NOEXCEPT;

@@ -30,7 +30,9 @@ static ELM_INLINE Part part_load(const uint8_t* p) { return {_mm512_loadu_ps(p)}
 static ELM_INLINE Part part_load_n(const uint8_t* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
 static ELM_INLINE Part part_load_bf16(const uint8_t* p) { return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 static ELM_INLINE Part part_load_bf16_n(const uint8_t* p, int n) { return from_bf16(_mm256_maskz_loadu_epi16(first_lanes(n), p)); }
-static ELM_INLINE Part part_load_f16(const uint8_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))}; }
+static ELM_INLINE Part part_load_f16(const uint8_t* p) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
 static ELM_INLINE Part part_load_f16_n(const uint8_t* p, int n) { return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p))}; }
 static ELM_INLINE void part_store(float* p, Part a) { _mm512_storeu_ps(p, a.v); }
 static ELM_INLINE void part_store_n(float* p, Part a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
@@ -52,8 +54,10 @@ static ELM_INLINE void part_transpose4(const float* const rows[part_width], int6
     __m512 from[4];
     ELM_UNROLL
     for (int i = 0; i < 4; i++) {
-        const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + column)), _mm_loadu_ps(rows[i + 4] + column), 1);
-        const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i + 8] + column)), _mm_loadu_ps(rows[i + 12] + column), 1);
+        const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + column)),
+            _mm_loadu_ps(rows[i + 4] + column), 1);
+        const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i + 8] + column)),
+            _mm_loadu_ps(rows[i + 12] + column), 1);
         from[i] = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
     }
     const __m512 low01 = _mm512_unpacklo_ps(from[0], from[1]), high01 = _mm512_unpackhi_ps(from[0], from[1]);

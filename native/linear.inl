@@ -1,6 +1,6 @@
 // Dense products with weights as stored. Forward: lanes run along k and every output has its own 16-lane accumulator. Backward: lanes run
-// along k, which are outputs there; the sum over n rises within blocks of 512, whose sums are added in rising order (a vocabulary is too long
-// for one chain in single precision). No tile, block or batch shape changes the order of any sum.
+// along k, which are outputs there; the sum over n rises within blocks of 512, whose sums are added in rising order (a vocabulary is too
+// long for one chain in single precision). No tile, block or batch shape changes the order of any sum.
 
 namespace elm::ELM_PATH {
 
@@ -108,7 +108,8 @@ static void linear_rows(int rows, const LinearArgs& a, const float* x, const uin
 
 /// Few rows: weight columns outside, so that each weight comes from memory once.
 template <class W>
-static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y, int columns) {
+static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y,
+    int columns) {
     const int rows = m1 - m0;
     const int tiles = (rows + dot_rows - 1) / dot_rows;
     const int tile = (rows + tiles - 1) / tiles;
@@ -137,7 +138,8 @@ static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w,
 }
 
 /// Many rows against a float tile: rows outside, so that the rows of x stay in the first cache and the tile in the second.
-static void linear_tiled(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y, int columns) {
+static void linear_tiled(const LinearArgs& a, int m0, int m1, const uint8_t* w, int64_t w_stride, const float* bias, float* y,
+    int columns) {
     for (int r = 0; m0 + r < m1; r += dot_rows) {
         const int count = m1 - m0 - r < dot_rows ? m1 - m0 - r : dot_rows;
         const float* x = a.x + (m0 + r) * a.x_stride;
@@ -221,7 +223,8 @@ static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0,
         for (int n = 0; n < a.n; n += backward_block) {
             const int count = a.n - n < backward_block ? a.n - n : backward_block;
             for (int i = 0; i < count; i++)
-                widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns, columns);
+                widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns,
+                    columns);
             axpy<F32>({a.dy + m0 * a.dy_stride + n, a.dy_stride, 1, bytes(scratch), backward_tile_columns * 4, count,
                        a.dx + m0 * a.dx_stride + k, a.dx_stride},
                       m1 - m0, columns, a.accumulate || n > 0 ? Start::add : Start::zero);

@@ -7,6 +7,8 @@ namespace {
 
 std::string segment_text(int64_t index) { return "segment " + std::to_string(index); }
 
+std::string query_text(int64_t row, int64_t rows) { return "query row " + std::to_string(row) + " sees " + std::to_string(rows) + " rows"; }
+
 /// Checks segments and queries; returns the depth of the deepest segment. `context_rows` is room for one number for each segment: the rows
 /// of all its ancestors.
 int check_plan(elm_context& context, const elm_attention_plan& plan, int64_t query_rows, int64_t store_rows, int64_t& total_context) {
@@ -21,7 +23,8 @@ int check_plan(elm_context& context, const elm_attention_plan& plan, int64_t que
         if (first < 0 || rows < 0 || first + rows > store_rows)
             throw Failure{ELM_INVALID_ARGUMENT, segment_text(s) + " lies outside the " + std::to_string(store_rows) + " rows of the store"};
         if (parent < -1 || parent >= s)
-            throw Failure{ELM_INVALID_ARGUMENT, segment_text(s) + " has parent " + std::to_string(parent) + ", which does not come before it"};
+            throw Failure{ELM_INVALID_ARGUMENT, segment_text(s) + " has parent " + std::to_string(parent) +
+                ", which does not come before it"};
         before[2 * s] = parent < 0 ? 0 : before[2 * parent] + segments[3 * parent + 1];
         before[2 * s + 1] = parent < 0 ? 1 : before[2 * parent + 1] + 1;
         if (before[2 * s + 1] > deepest)
@@ -32,12 +35,11 @@ int check_plan(elm_context& context, const elm_attention_plan& plan, int64_t que
     for (int64_t i = 0; i < query_rows; i++) {
         const int32_t segment = queries[2 * i], visible = queries[2 * i + 1];
         if (segment < 0 || segment >= segment_count || visible < 0 || visible > segments[3 * segment + 1])
-            throw Failure{ELM_INVALID_ARGUMENT, "query row " + std::to_string(i) + " sees " + std::to_string(visible) + " rows of " + segment_text(segment) +
+            throw Failure{ELM_INVALID_ARGUMENT, query_text(i, visible) + " of " + segment_text(segment) +
                                                     ", which has not that many or does not exist"};
         const int64_t rows = static_cast<int64_t>(before[2 * segment]) + visible;
         if (rows > plan.max_context)
-            throw Failure{ELM_INVALID_ARGUMENT, "query row " + std::to_string(i) + " sees " + std::to_string(rows) + " rows, more than the plan's " +
-                                                    std::to_string(plan.max_context)};
+            throw Failure{ELM_INVALID_ARGUMENT, query_text(i, rows) + ", more than the plan's " + std::to_string(plan.max_context)};
         total_context += rows;
     }
     return deepest;
@@ -52,16 +54,20 @@ void check_trees(const elm_attention_plan& plan, int64_t query_rows) {
     for (int64_t t = 0; t < plan.trees.rows; t++) {
         const int64_t first = trees[2 * t], rows = trees[2 * t + 1];
         if (first != next || rows < 0 || first + rows > query_rows)
-            throw Failure{ELM_INVALID_ARGUMENT, "tree " + std::to_string(t) + " does not start where the one before it ends, or ends outside the query rows"};
+            throw Failure{ELM_INVALID_ARGUMENT, "tree " + std::to_string(t) +
+                " does not start where the one before it ends, or ends outside the query rows"};
         next = first + rows;
         for (int64_t i = first; i < next; i++)
             for (int32_t s = queries[2 * i]; s >= 0; s = segments[3 * s + 2])
-                if (segments[3 * s + 1] > 0 && (segments[3 * s] < first || static_cast<int64_t>(segments[3 * s]) + segments[3 * s + 1] > next))
-                    throw Failure{ELM_INVALID_ARGUMENT, "query row " + std::to_string(i) + " sees " + segment_text(s) + ", which lies outside its tree " +
+                if (segments[3 * s + 1] > 0 && (segments[3 * s] < first ||
+                    static_cast<int64_t>(segments[3 * s]) + segments[3 * s + 1] > next))
+                    throw Failure{ELM_INVALID_ARGUMENT, "query row " + std::to_string(i) + " sees " + segment_text(s) +
+                        ", which lies outside its tree " +
                                                             std::to_string(t)};
     }
     if (next != query_rows)
-        throw Failure{ELM_INVALID_ARGUMENT, "the trees cover " + std::to_string(next) + " of " + std::to_string(query_rows) + " query rows"};
+        throw Failure{ELM_INVALID_ARGUMENT, "the trees cover " + std::to_string(next) + " of " + std::to_string(query_rows) +
+            " query rows"};
 }
 
 AttentionArgs attention_args(const elm_attention_plan& plan, int depth, elm_tensor q, elm_tensor k, elm_tensor v) {
@@ -112,8 +118,9 @@ elm_status elm_attention(elm_context* context, const elm_attention_plan* plan, e
     });
 }
 
-elm_status elm_attention_backward(elm_context* context, const elm_attention_plan* plan, elm_tensor q, elm_tensor k, elm_tensor v, elm_tensor y,
-                                  elm_tensor log_sum_exp, elm_tensor dy, elm_tensor dq, elm_tensor dk, elm_tensor dv) noexcept {
+elm_status elm_attention_backward(elm_context* context, const elm_attention_plan* plan, elm_tensor q, elm_tensor k, elm_tensor v,
+                                  elm_tensor y, elm_tensor log_sum_exp, elm_tensor dy, elm_tensor dq, elm_tensor dk,
+                                  elm_tensor dv) noexcept {
     return guarded([&] {
         if (q.rows == 0)
             return;

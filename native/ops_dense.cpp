@@ -125,13 +125,14 @@ elm_status elm_linear(elm_context* context, elm_tensor x, elm_tensor weight, elm
 
 elm_status elm_linear_backward(elm_context* context, elm_tensor dy, elm_tensor weight, elm_tensor dx, int32_t accumulate) noexcept {
     return guarded([&] {
-        const LinearBackwardArgs args{f32(dy), weight.rows, raw(weight), weight.type, f32(dx), weight.columns, weight.rows, weight.columns, accumulate != 0};
+        const LinearBackwardArgs args{f32(dy), weight.rows, raw(weight), weight.type, f32(dx), weight.columns, weight.rows,
+            weight.columns, accumulate != 0};
         run_linear_backward(*context, args, dy.rows);
     });
 }
 
-elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature, elm_tensor log_probs,
-                         elm_tensor entropy) noexcept {
+elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature,
+                         elm_tensor log_probs, elm_tensor entropy) noexcept {
     return guarded([&] {
         const int m = hidden.rows;
         const int64_t d = hidden.columns, vocabulary = weight.rows;

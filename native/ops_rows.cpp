@@ -107,7 +107,8 @@ elm_status elm_rms_norm(elm_context* context, elm_tensor x, elm_tensor weight, f
     });
 }
 
-elm_status elm_rms_norm_backward(elm_context* context, elm_tensor x, elm_tensor weight, float epsilon, elm_tensor dy, elm_tensor dx) noexcept {
+elm_status elm_rms_norm_backward(elm_context* context, elm_tensor x, elm_tensor weight, float epsilon, elm_tensor dy,
+    elm_tensor dx) noexcept {
     return guarded([&] {
         RmsNormArgs args = norm_args(x, weight, epsilon);
         args.dy = f32(dy);
@@ -147,7 +148,8 @@ elm_status elm_swiglu(elm_context* context, elm_tensor gate, elm_tensor up, elm_
     });
 }
 
-elm_status elm_swiglu_backward(elm_context* context, elm_tensor gate, elm_tensor up, elm_tensor dy, elm_tensor dgate, elm_tensor dup) noexcept {
+elm_status elm_swiglu_backward(elm_context* context, elm_tensor gate, elm_tensor up, elm_tensor dy, elm_tensor dgate,
+    elm_tensor dup) noexcept {
     return guarded([&] {
         by_chunks(*context, count(dy), 1.5, [&](int64_t first, int64_t n) {
             context->kernels.swiglu_backward(f32(gate) + first, f32(up) + first, f32(dy) + first, f32(dgate) + first, f32(dup) + first, n);
@@ -160,8 +162,9 @@ elm_status elm_pool_heads(elm_context* context, elm_tensor x, elm_tensor ranges,
         const int32_t* range = i32(ranges);
         for (int64_t i = 0; i < ranges.rows; i++)
             if (range[2 * i] < 0 || range[2 * i + 1] < 0 || static_cast<int64_t>(range[2 * i]) + range[2 * i + 1] > x.rows)
-                throw Failure{ELM_INVALID_ARGUMENT, "range " + std::to_string(i) + " starts at row " + std::to_string(range[2 * i]) + " with " +
-                                                        std::to_string(range[2 * i + 1]) + " rows, outside the " + std::to_string(x.rows) + " rows"};
+                throw Failure{ELM_INVALID_ARGUMENT,
+                              "range " + std::to_string(i) + " starts at row " + std::to_string(range[2 * i]) + " with " +
+                                  std::to_string(range[2 * i + 1]) + " rows, outside the " + std::to_string(x.rows) + " rows"};
         const int64_t heads = x.columns / head_size;
         const double mean_rows = ranges.rows > 0 ? static_cast<double>(x.rows) / ranges.rows : 0;
         context->parallel_by_cost(ranges.rows, mean_rows * stream_cost(x.columns * 4) + 10, [&](int64_t begin, int64_t end, int) {

@@ -47,7 +47,8 @@ float norm(elm_context& context, const float* x, int64_t count) {
     float* partial = context.shared_scratch[0].floats(blocks);
     context.parallel_by_cost(blocks, norm_block * 0.1, [&](int64_t begin, int64_t end, int) {
         for (int64_t b = begin; b < end; b++)
-            partial[b] = context.kernels.sum_squares(x + b * norm_block, count - b * norm_block < norm_block ? count - b * norm_block : norm_block);
+            partial[b] = context.kernels.sum_squares(x + b * norm_block,
+                count - b * norm_block < norm_block ? count - b * norm_block : norm_block);
     });
     double total = 0.0;
     for (int64_t b = 0; b < blocks; b++)
@@ -76,7 +77,8 @@ elm_status elm_cosine_top_k(elm_context* context, elm_tensor queries, elm_tensor
                 const int64_t query = item / blocks, first = item % blocks * key_block, limit = i32(limits)[query];
                 const int64_t last = first + key_block < limit ? first + key_block : limit;
                 if (first < last)
-                    context->kernels.cosine(f32(queries) + query * d, f32(keys) + first * d, last - first, terms, width, all + query * n + first);
+                    context->kernels.cosine(f32(queries) + query * d, f32(keys) + first * d, last - first, terms, width,
+                        all + query * n + first);
             }
         });
         const int k = indices.columns;
@@ -85,8 +87,8 @@ elm_status elm_cosine_top_k(elm_context* context, elm_tensor queries, elm_tensor
     });
 }
 
-elm_status elm_adamw(elm_context* context, elm_tensor theta, elm_tensor grad, elm_tensor m, elm_tensor v, const elm_adamw_settings* settings,
-                     elm_tensor grad_norm) noexcept {
+elm_status elm_adamw(elm_context* context, elm_tensor theta, elm_tensor grad, elm_tensor m, elm_tensor v,
+                     const elm_adamw_settings* settings, elm_tensor grad_norm) noexcept {
     return guarded([&] {
         const elm_adamw_settings& s = *settings;
         const float length = norm(*context, f32(grad), count(grad));

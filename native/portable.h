@@ -31,8 +31,8 @@ static ELM_INLINE void prefetch(const void* p) {
 static ELM_INLINE float sqrt_f32(float x) { return ::sqrtf(x); }
 static ELM_INLINE double sqrt_f64(double x) { return ::sqrt(x); }
 
-/// Natural logarithm of a float, correct to the last bit but for rare ties: 2 atanh((m - 1)/(m + 1)) + e ln 2 by plain double operations, so
-/// that no version of the system's mathematics shows.
+/// Natural logarithm of a float, correct to the last bit but for rare ties: 2 atanh((m - 1)/(m + 1)) + e ln 2 by plain double operations,
+/// so that no version of the system's mathematics shows.
 static inline float log_f32(float x) {
     if (!(x > 0.0f))
         return x == 0.0f ? -HUGE_VALF : NAN;

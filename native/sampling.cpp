@@ -108,11 +108,12 @@ struct DrawScratch {
     static int64_t floats(int64_t count) { return padded(count) * 3 + 2 * (count / mass_block + 1); }
 
     DrawScratch(float* scratch, int64_t count)
-        : e(scratch), ranks(reinterpret_cast<uint64_t*>(scratch + padded(count))), blocks(reinterpret_cast<double*>(scratch + 3 * padded(count))) {}
+        : e(scratch), ranks(reinterpret_cast<uint64_t*>(scratch + padded(count))),
+            blocks(reinterpret_cast<double*>(scratch + 3 * padded(count))) {}
 };
 
-/// The least rank that top-k and then top-p keep; 0 where they keep all. e holds the unnormalised probabilities, 1 for the largest. The mass
-/// that top-p asks for is a fraction of what top-k left.
+/// The least rank that top-k and then top-p keep; 0 where they keep all. e holds the unnormalised probabilities, 1 for the largest. The
+/// mass that top-p asks for is a fraction of what top-k left.
 uint64_t threshold(const elm_sampling_row& row, const float* logits, int64_t count, const DrawScratch& scratch) {
     const float* e = scratch.e;
     uint64_t* ranks = scratch.ranks;
@@ -130,7 +131,8 @@ uint64_t threshold(const elm_sampling_row& row, const float* logits, int64_t cou
     if (!(row.top_p < 1.0f))
         return least;
     const double total = least == 0 ? total_mass(count, scratch.blocks, [&](int64_t v) { return static_cast<double>(e[v]); })
-                                    : total_mass(count, scratch.blocks, [&](int64_t v) { return rank(logits[v], v) >= least ? static_cast<double>(e[v]) : 0.0; });
+                                    : total_mass(count, scratch.blocks,
+                                        [&](int64_t v) { return rank(logits[v], v) >= least ? static_cast<double>(e[v]) : 0.0; });
     const double wanted = static_cast<double>(row.top_p) * total;
     // The mass usually lies in few tokens: look at the likely ones first, and at all only where they do not reach it.
     for (const float cut : {1e-3f, 1e-5f, 0.0f}) {

@@ -10,8 +10,9 @@
 
 namespace elm {
 
-/// Runs index ranges on the calling thread and its workers. A worker spins for some tens of microseconds after a job, so that a row of short
-/// jobs needs no system call, and then sleeps. Which thread runs which range is left to chance: jobs must not let it show in a result.
+/// Runs index ranges on the calling thread and its workers. A worker spins for some tens of microseconds after a job, so that a row of
+/// short jobs needs no system call, and then sleeps. Which thread runs which range is left to chance: jobs must not let it show in a
+/// result.
 class ThreadPool {
 public:
     /// A range [begin, end) of a job; thread in [0, threads()) names the scratch that it may use.

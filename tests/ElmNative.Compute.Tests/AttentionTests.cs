@@ -8,7 +8,8 @@ public sealed class AttentionTests
 {
     private static readonly AttentionShape[] Shapes =
     [
-        new(4, 2, 32, 0.1767767f), new(2, 2, 24, 0.2f), new(7, 1, 64, 0.125f), new(3, 3, 2, 1f), new(2, 1, 128, 0.0883883f), new(1, 1, 256, 0.0625f),
+        new(4, 2, 32, 0.1767767f), new(2, 2, 24, 0.2f), new(7, 1, 64, 0.125f), new(3, 3, 2, 1f), new(2, 1, 128, 0.0883883f),
+            new(1, 1, 256, 0.0625f),
     ];
 
     [TestMethod]
@@ -21,8 +22,10 @@ public sealed class AttentionTests
                 int width = shape.QueryHeads * shape.HeadSize, keyWidth = shape.KeyHeads * shape.HeadSize;
                 float[] q = Normal(1, plan.Rows * width), k = Normal(2, plan.Rows * keyWidth), v = Normal(3, plan.Rows * keyWidth);
                 Tensor y = cpu.Blank(plan.Rows, width), logSumExp = cpu.Blank(plan.Rows, shape.QueryHeads);
-                cpu.Attention(plan.On(cpu), shape, cpu.Put(q, plan.Rows, width), cpu.Put(k, plan.Rows, keyWidth), cpu.Put(v, plan.Rows, keyWidth), y, logSumExp);
-                (double[] wanted, double[] wantedLog) = Reference.Attention(plan.Segments, plan.Queries, shape, Doubles(q), Doubles(k), Doubles(v));
+                cpu.Attention(plan.On(cpu), shape, cpu.Put(q, plan.Rows, width), cpu.Put(k, plan.Rows, keyWidth),
+                    cpu.Put(v, plan.Rows, keyWidth), y, logSumExp);
+                (double[] wanted, double[] wantedLog) = Reference.Attention(plan.Segments, plan.Queries, shape, Doubles(q), Doubles(k),
+                    Doubles(v));
                 Near(wanted, cpu.Get(y), 2e-6, $"{shape}");
                 Near(wantedLog, cpu.Get(logSumExp), 2e-6, $"{shape} log sum");
             }
@@ -37,7 +40,8 @@ public sealed class AttentionTests
             {
                 int width = shape.QueryHeads * shape.HeadSize, keyWidth = shape.KeyHeads * shape.HeadSize, m = plan.Rows;
                 float[] q = Normal(1, m * width), k = Normal(2, m * keyWidth), v = Normal(3, m * keyWidth), dy = Normal(4, m * width);
-                Tensor qt = cpu.Put(q, m, width), kt = cpu.Put(k, m, keyWidth), vt = cpu.Put(v, m, keyWidth), y = cpu.Blank(m, width), logSumExp = cpu.Blank(m, shape.QueryHeads);
+                Tensor qt = cpu.Put(q, m, width), kt = cpu.Put(k, m, keyWidth), vt = cpu.Put(v, m, keyWidth), y = cpu.Blank(m, width),
+                    logSumExp = cpu.Blank(m, shape.QueryHeads);
                 Tensor dq = cpu.Blank(m, width), dk = cpu.Blank(m, keyWidth), dv = cpu.Blank(m, keyWidth);
                 AttentionPlan native = plan.On(cpu);
                 cpu.Attention(native, shape, qt, kt, vt, y, logSumExp);

@@ -66,11 +66,16 @@ public sealed class BackendTests
         AttentionShape shape = new(2, 1, 32, 0.2f);
         TestPlan test = TestPlan.Packed([(12, -1), (8, 0)]);
         AttentionPlan plan = test.On(cpu);
-        Tensor x = cpu.Put(Normal(1, m * d), m, d), y = cpu.Blank(m, d), z = cpu.Blank(m, d), weight = cpu.Put(Normal(2, d * d), d, d), norm = cpu.Put(Normal(3, d), 1, d);
-        Tensor head = cpu.Put(Normal(4, vocabulary * d), vocabulary, d), logits = cpu.Blank(m, vocabulary), targets = cpu.Put(new int[m], 1, m), row = cpu.Put(Normal(8, m), 1, m);
-        Tensor k = cpu.Put(Normal(5, m * 32), m, 32), v = cpu.Put(Normal(6, m * 32), m, 32), dk = cpu.Blank(m, 32), dv = cpu.Blank(m, 32), logSum = cpu.Blank(m, 2);
-        Tensor rows = cpu.Put(new SamplingRow[m]), table = cpu.Put(Normal(7, 32), 1, 32), ranges = cpu.Put([0, 3], 1, 2), pooled = cpu.Blank(1, 32), one = cpu.Blank(1, 1);
-        Tensor indices = cpu.Put(new int[m], m, 1), scores = cpu.Blank(m, 1), first = cpu.Put(new float[m * d], m, d), second = cpu.Put(new float[m * d], m, d);
+        Tensor x = cpu.Put(Normal(1, m * d), m, d), y = cpu.Blank(m, d), z = cpu.Blank(m, d), weight = cpu.Put(Normal(2, d * d), d, d),
+            norm = cpu.Put(Normal(3, d), 1, d);
+        Tensor head = cpu.Put(Normal(4, vocabulary * d), vocabulary, d), logits = cpu.Blank(m, vocabulary),
+            targets = cpu.Put(new int[m], 1, m), row = cpu.Put(Normal(8, m), 1, m);
+        Tensor k = cpu.Put(Normal(5, m * 32), m, 32), v = cpu.Put(Normal(6, m * 32), m, 32), dk = cpu.Blank(m, 32), dv = cpu.Blank(m, 32),
+            logSum = cpu.Blank(m, 2);
+        Tensor rows = cpu.Put(new SamplingRow[m]), table = cpu.Put(Normal(7, 32), 1, 32), ranges = cpu.Put([0, 3], 1, 2),
+            pooled = cpu.Blank(1, 32), one = cpu.Blank(1, 1);
+        Tensor indices = cpu.Put(new int[m], m, 1), scores = cpu.Blank(m, 1), first = cpu.Put(new float[m * d], m, d),
+            second = cpu.Put(new float[m * d], m, d);
         float[] host = new float[m * d];
         void All()
         {

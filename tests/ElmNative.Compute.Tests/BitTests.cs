@@ -20,7 +20,8 @@ public sealed class NeedsPathAttribute : ConditionBaseAttribute
     public override bool IsConditionMet => Paths.Contains(path);
 }
 
-/// <summary>What must not change a bit: the instruction path, the number of threads, the rows of a batch, where keys lie in the store.</summary>
+/// <summary>What must not change a bit: the instruction path, the number of threads, the rows of a batch, where keys lie in the
+/// store.</summary>
 [TestClass]
 public sealed class BitTests
 {
@@ -60,11 +61,13 @@ public sealed class BitTests
             foreach ((int n, int k) in new[] { (71, 40), (300, 130), (9, 900) })
             {
                 const int most = 300;
-                Tensor x = cpu.Put(Normal(1, most * k), most, k), dy = cpu.Put(Normal(2, most * n), most, n), w = cpu.Put(Normal(3, n * k), n, k, type, 1);
+                Tensor x = cpu.Put(Normal(1, most * k), most, k), dy = cpu.Put(Normal(2, most * n), most, n),
+                    w = cpu.Put(Normal(3, n * k), n, k, type, 1);
                 Tensor y = cpu.Blank(most, n), dx = cpu.Blank(most, k), somey = cpu.Blank(most, n), somedx = cpu.Blank(most, k);
                 cpu.Linear(x, w, default, y, false);
                 cpu.LinearBackward(dy, w, dx, false);
-                foreach ((int start, int count) in new[] { (0, 1), (299, 1), (7, 2), (3, 5), (1, 6), (2, 8), (20, 11), (20, 12), (9, 29), (1, 299) })
+                foreach ((int start, int count) in new[] { (0, 1), (299, 1), (7, 2), (3, 5), (1, 6), (2, 8), (20, 11), (20, 12), (9, 29),
+                    (1, 299) })
                 {
                     cpu.Linear(x.Slice(start, count), w, default, somey.Slice(0, count), false);
                     SameBits(cpu.Get(y.Slice(start, count)), cpu.Get(somey.Slice(0, count)), $"{count} rows forward, {type}");
@@ -79,7 +82,8 @@ public sealed class BitTests
     {
         using CpuBackend cpu = new(2);
         const int m = 220, vocabulary = 6000, d = 24;
-        Tensor hidden = cpu.Put(Normal(1, m * d), m, d), weight = cpu.Put(Normal(2, vocabulary * d), vocabulary, d, ElementType.BF16), targets = cpu.Put([.. Enumerable.Range(0, m)], 1, m);
+        Tensor hidden = cpu.Put(Normal(1, m * d), m, d), weight = cpu.Put(Normal(2, vocabulary * d), vocabulary, d, ElementType.BF16),
+            targets = cpu.Put([.. Enumerable.Range(0, m)], 1, m);
         Tensor gradients = cpu.Put(Normal(3, m), 1, m), logprobs = cpu.Blank(1, m), entropy = cpu.Blank(1, m), dhidden = cpu.Blank(m, d);
         cpu.LogProbs(hidden, weight, targets, 0.8f, logprobs, entropy);
         cpu.LogProbsBackward(hidden, weight, targets, 0.8f, gradients, dhidden);
@@ -103,9 +107,12 @@ public sealed class BitTests
         foreach (int vocabulary in new[] { 719, 5003 })
             foreach (float temperature in new[] { 1f, 0.6f, 1.7f })
             {
-                Tensor hidden = cpu.Put(Normal(1, m * d), m, d), weight = cpu.Put(Normal(2, vocabulary * d, 0.3), vocabulary, d, ElementType.BF16);
-                Tensor logits = cpu.Blank(m, vocabulary), tokens = cpu.Put(new int[m], 1, m), sampled = cpu.Blank(1, m), recomputed = cpu.Blank(1, m);
-                SamplingRow[] rows = [.. Enumerable.Range(0, m).Select(i => new SamplingRow { Temperature = temperature, TopP = 0.95f, TopK = 50, Position = (uint)i })];
+                Tensor hidden = cpu.Put(Normal(1, m * d), m, d),
+                    weight = cpu.Put(Normal(2, vocabulary * d, 0.3), vocabulary, d, ElementType.BF16);
+                Tensor logits = cpu.Blank(m, vocabulary), tokens = cpu.Put(new int[m], 1, m), sampled = cpu.Blank(1, m),
+                    recomputed = cpu.Blank(1, m);
+                SamplingRow[] rows = [.. Enumerable.Range(0, m).Select(i =>
+                    new SamplingRow { Temperature = temperature, TopP = 0.95f, TopK = 50, Position = (uint)i })];
                 // The decode steps that led here had few rows; the head sees all at once.
                 for (int i = 0; i < m; i += 5)
                     cpu.Linear(hidden.Slice(i, 5), weight, default, logits.Slice(i, 5), false);
@@ -140,7 +147,8 @@ public sealed class BitTests
             Tensor keys = cpu.Blank(store, keyWidth), values = cpu.Blank(store, keyWidth), slotTensor = cpu.Put(slots, 1, m);
             cpu.ScatterRows(cpu.Put(k, m, keyWidth), slotTensor, keys);
             cpu.ScatterRows(cpu.Put(v, m, keyWidth), slotTensor, values);
-            Tensor one = cpu.Blank(1, width), oneLog = cpu.Blank(1, shape.QueryHeads), segmentTensor = cpu.Put(segments, segments.Length / 3, 3);
+            Tensor one = cpu.Blank(1, width), oneLog = cpu.Blank(1, shape.QueryHeads),
+                segmentTensor = cpu.Put(segments, segments.Length / 3, 3);
             for (int i = 0; i < m; i++)
             {
                 AttentionPlan alone = new(segmentTensor, cpu.Put(plan.Queries[(2 * i)..(2 * i + 2)], 1, 2), default, plan.MaxContext + 100);
@@ -157,7 +165,8 @@ public sealed class BitTests
         using CpuBackend cpu = new(2);
         AttentionShape shape = new(4, 2, 32, 0.17f);
         (int, int)[] first = [(9, -1), (14, 0)], second = [(30, -1), (5, 0), (18, 0)];
-        float[][] together = Backward(cpu, TestPlan.Packed(first, second), shape, 0), alone = Backward(cpu, TestPlan.Packed(second), shape, 23);
+        float[][] together = Backward(cpu, TestPlan.Packed(first, second), shape, 0),
+            alone = Backward(cpu, TestPlan.Packed(second), shape, 23);
         for (int i = 0; i < 3; i++)
             SameBits(together[i].AsSpan(together[i].Length - alone[i].Length), alone[i], "second tree");
     }
@@ -167,7 +176,8 @@ public sealed class BitTests
     {
         int m = plan.Rows, width = shape.QueryHeads * shape.HeadSize, keyWidth = shape.KeyHeads * shape.HeadSize;
         Tensor Rows(int seed, int columns) => cpu.Put(Normal(seed, 100 * columns), 100, columns).Slice(first, m);
-        Tensor q = Rows(1, width), k = Rows(2, keyWidth), v = Rows(3, keyWidth), y = cpu.Blank(m, width), logSumExp = cpu.Blank(m, shape.QueryHeads);
+        Tensor q = Rows(1, width), k = Rows(2, keyWidth), v = Rows(3, keyWidth), y = cpu.Blank(m, width),
+            logSumExp = cpu.Blank(m, shape.QueryHeads);
         Tensor dq = cpu.Blank(m, width), dk = cpu.Blank(m, keyWidth), dv = cpu.Blank(m, keyWidth);
         AttentionPlan native = plan.On(cpu);
         cpu.Attention(native, shape, q, k, v, y, logSumExp);

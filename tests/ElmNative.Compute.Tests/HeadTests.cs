@@ -8,7 +8,8 @@ namespace ElmNative.Compute.Tests;
 public sealed class HeadTests
 {
     // The last two need several chunks of rows.
-    private static readonly (int M, int Vocabulary, int D)[] Sizes = [(0, 5, 4), (1, 1, 3), (3, 17, 8), (13, 719, 33), (1100, 40, 16), (100, 12000, 5)];
+    private static readonly (int M, int Vocabulary, int D)[] Sizes = [(0, 5, 4), (1, 1, 3), (3, 17, 8), (13, 719, 33), (1100, 40, 16),
+        (100, 12000, 5)];
 
     [TestMethod]
     public void LogProbsEntropyAndGradientMatchTheReference()
@@ -36,7 +37,8 @@ public sealed class HeadTests
                     SameBits(cpu.Get(logprobs), cpu.Get(alone), "without the entropy");
                     cpu.LogProbsBackward(ht, wt, tt, temperature, cpu.Put(gradients, 1, m), dhidden);
                     // What rounds: logits relative to their size, and one chain of sums in single precision as long as the vocabulary.
-                    double largest = Reference.Linear(Doubles(hidden), w, null, m, vocabulary, d).Select(Math.Abs).Append(0).Max() / temperature;
+                    double[] logits = Reference.Linear(Doubles(hidden), w, null, m, vocabulary, d);
+                    double largest = logits.Select(Math.Abs).Append(0).Max() / temperature;
                     Near(Reference.LogProbsBackward(Doubles(hidden), w, targets, temperature, Doubles(gradients), vocabulary, d),
                         cpu.Get(dhidden), 6e-8 * (8 + Math.Sqrt(vocabulary) + largest),
                         what + " gradient", 2);
@@ -49,7 +51,8 @@ public sealed class HeadTests
     public void ExtremeLogitsGiveFiniteLogProbs()
     {
         using CpuBackend cpu = new(1);
-        Tensor hidden = cpu.Put([1f], 1, 1), weight = cpu.Put([3e4f, -3e4f, 2e4f], 3, 1), logprobs = cpu.Blank(1, 1), entropy = cpu.Blank(1, 1), dhidden = cpu.Blank(1, 1);
+        Tensor hidden = cpu.Put([1f], 1, 1), weight = cpu.Put([3e4f, -3e4f, 2e4f], 3, 1), logprobs = cpu.Blank(1, 1),
+            entropy = cpu.Blank(1, 1), dhidden = cpu.Blank(1, 1);
         cpu.LogProbs(hidden, weight, cpu.Put([1], 1, 1), 1, logprobs, entropy);
         Near([-6e4], cpu.Get(logprobs), 1e-6, "log-probability");
         Near([0], cpu.Get(entropy), 1e-6, "entropy");

@@ -21,7 +21,8 @@ public sealed class LinearTests
                 foreach (int shift in new[] { 0, 1, 2 })
                 {
                     float[] x = Normal(1, m * k), w = Normal(2, n * k), bias = Normal(3, n), before = Normal(4, m * n);
-                    Tensor xt = cpu.Put(x, m, k), wt = cpu.Put(w, n, k, type, shift), bt = cpu.Put(bias, 1, n, type, shift), yt = cpu.Blank(m, n);
+                    Tensor xt = cpu.Put(x, m, k), wt = cpu.Put(w, n, k, type, shift), bt = cpu.Put(bias, 1, n, type, shift),
+                        yt = cpu.Blank(m, n);
                     string what = $"{type} {m}x{n}x{k} shift {shift}";
                     double[] plain = Reference.Linear(Doubles(x), Rounded(w, type), null, m, n, k);
                     double[] biased = Reference.Linear(Doubles(x), Rounded(w, type), Rounded(bias, type), m, n, k);
@@ -67,7 +68,8 @@ public sealed class LinearTests
             cpu.Linear(cpu.Put(x, m, k), wt, default, yt, false);
             Near(Reference.Linear(Doubles(x), Rounded(w, ElementType.BF16), null, m, n, k), cpu.Get(yt), 1e-6, "forward", Math.Sqrt(k));
             cpu.LinearBackward(cpu.Put(dy, m, n), wt, dxt, false);
-            Near(Reference.LinearBackward(Doubles(dy), Rounded(w, ElementType.BF16), m, n, k), cpu.Get(dxt), 2e-6, "backward", Math.Sqrt(n));
+            Near(Reference.LinearBackward(Doubles(dy), Rounded(w, ElementType.BF16), m, n, k), cpu.Get(dxt), 2e-6, "backward",
+                Math.Sqrt(n));
         }
     }
 }

@@ -39,8 +39,10 @@ public sealed unsafe class NumericsTests
             cases.Add((a, 1, MathF.Pow(2, random.Next(-30, 30)) * (random.Next(2) == 0 ? 1 : -1)));
         }
         cases.AddRange([(0, 0, -0f), (-0f, 1, 0), (float.MaxValue, 2, -float.MaxValue), (float.MaxValue, 2, float.NegativeInfinity),
-            (float.PositiveInfinity, 0, 1), (float.NaN, 1, 1), (1, 1, float.NaN), (float.Epsilon, 0.5f, 0), (float.Epsilon, 0.5f, float.Epsilon)]);
-        float[] x = [.. cases.Select(t => t.A)], y = [.. cases.Select(t => t.B)], z = [.. cases.Select(t => t.C)], got = new float[cases.Count];
+            (float.PositiveInfinity, 0, 1), (float.NaN, 1, 1), (1, 1, float.NaN), (float.Epsilon, 0.5f, 0),
+                (float.Epsilon, 0.5f, float.Epsilon)]);
+        float[] x = [.. cases.Select(t => t.A)], y = [.. cases.Select(t => t.B)], z = [.. cases.Select(t => t.C)],
+            got = new float[cases.Count];
         float[] wanted = [.. cases.Select(t => MathF.FusedMultiplyAdd(t.A, t.B, t.C))];
         foreach (string path in Paths)
         {
@@ -54,7 +56,8 @@ public sealed unsafe class NumericsTests
     [TestMethod]
     public void ExpIsAccurateAndTheSameOnEveryPath()
     {
-        List<float> x = [0, -0f, 88.72283f, 88.72284f, 89, 1e10f, -87.33655f, -87.4f, -100, -103.9f, -103.97f, -104, -1e10f, float.PositiveInfinity, float.NegativeInfinity, float.NaN];
+        List<float> x = [0, -0f, 88.72283f, 88.72284f, 89, 1e10f, -87.33655f, -87.4f, -100, -103.9f, -103.97f, -104, -1e10f,
+            float.PositiveInfinity, float.NegativeInfinity, float.NaN];
         for (float at = -104; at < 88.7f; at += 0.0013f)
             x.Add(at);
         float[] input = [.. x];
@@ -81,7 +84,8 @@ public sealed unsafe class NumericsTests
     public void LogIsAccurate()
     {
         Random random = new(2);
-        float[] x = [1, float.Epsilon, float.MaxValue, 1.4142135f, 1.4142137f, .. Enumerable.Range(0, 100000).Select(_ => BitConverter.UInt32BitsToSingle((uint)random.Next(1, 0x7f800000)))];
+        float[] x = [1, float.Epsilon, float.MaxValue, 1.4142135f, 1.4142137f,
+            .. Enumerable.Range(0, 100000).Select(_ => BitConverter.UInt32BitsToSingle((uint)random.Next(1, 0x7f800000)))];
         float[] y = new float[x.Length];
         fixed (float* from = x, to = y)
             NativeMethods.elm_log(from, to, x.Length);

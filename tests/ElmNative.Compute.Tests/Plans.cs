@@ -39,6 +39,7 @@ internal sealed record TestPlan(int[] Segments, int[] Queries, int[] Trees, int 
         Packed([(40, -1), (30, 0), (27, 0), (64, 0)]),
     ];
 
-    public AttentionPlan On(IBackend backend) => new(backend.Put(Segments, Segments.Length / 3, 3), backend.Put(Queries, Queries.Length / 2, 2),
+    public AttentionPlan On(IBackend backend) => new(backend.Put(Segments, Segments.Length / 3, 3),
+        backend.Put(Queries, Queries.Length / 2, 2),
         backend.Put(Trees, Trees.Length / 2, 2), MaxContext);
 }

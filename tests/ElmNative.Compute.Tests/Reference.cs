@@ -68,7 +68,8 @@ internal static class Reference
             for (int head = 0; head < columns; head += headSize)
                 for (int j = 0; j < half; j++)
                 {
-                    double cosine = table[positions[i] * headSize + j], sine = table[positions[i] * headSize + half + j] * (inverse ? -1 : 1);
+                    double cosine = table[positions[i] * headSize + j],
+                        sine = table[positions[i] * headSize + half + j] * (inverse ? -1 : 1);
                     int at = i * columns + head + j;
                     y[at] = x[at] * cosine - x[at + half] * sine;
                     y[at + half] = x[at + half] * cosine + x[at] * sine;
@@ -106,7 +107,8 @@ internal static class Reference
         return (p, top + Math.Log(sum));
     }
 
-    public static (double[] LogProbs, double[] Entropy) LogProbs(double[] hidden, double[] w, int[] targets, double temperature, int vocabulary, int d)
+    public static (double[] LogProbs, double[] Entropy) LogProbs(double[] hidden, double[] w, int[] targets, double temperature,
+        int vocabulary, int d)
     {
         int m = targets.Length;
         double[] logits = Linear(hidden, w, null, m, vocabulary, d), logprobs = new double[m], entropy = new double[m];
@@ -119,7 +121,8 @@ internal static class Reference
         return (logprobs, entropy);
     }
 
-    public static double[] LogProbsBackward(double[] hidden, double[] w, int[] targets, double temperature, double[] dlogprobs, int vocabulary, int d)
+    public static double[] LogProbsBackward(double[] hidden, double[] w, int[] targets, double temperature, double[] dlogprobs,
+        int vocabulary, int d)
     {
         int m = targets.Length;
         double[] logits = Linear(hidden, w, null, m, vocabulary, d), dlogits = new double[m * vocabulary];
@@ -140,7 +143,8 @@ internal static class Reference
         return rows;
     }
 
-    public static (double[] Y, double[] LogSumExp) Attention(int[] segments, int[] queries, AttentionShape shape, double[] q, double[] k, double[] v)
+    public static (double[] Y, double[] LogSumExp) Attention(int[] segments, int[] queries, AttentionShape shape, double[] q, double[] k,
+        double[] v)
     {
         int m = queries.Length / 2, size = shape.HeadSize, width = shape.QueryHeads * size, keyWidth = shape.KeyHeads * size;
         double[] y = new double[m * width], logSumExp = new double[m * shape.QueryHeads];
@@ -150,7 +154,8 @@ internal static class Reference
             for (int head = 0; head < shape.QueryHeads; head++)
             {
                 int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
-                double[] scores = [.. rows.Select(row => shape.Scale * Enumerable.Range(0, size).Sum(j => q[at + j] * k[row * keyWidth + keyAt + j]))];
+                double[] scores = [.. rows.Select(row => shape.Scale * Enumerable.Range(0, size).Sum(j =>
+                    q[at + j] * k[row * keyWidth + keyAt + j]))];
                 (double[] p, double logSum) = Softmax(scores, 1);
                 logSumExp[i * shape.QueryHeads + head] = rows.Count > 0 ? logSum : double.NegativeInfinity;
                 for (int r = 0; r < rows.Count; r++)
@@ -172,7 +177,8 @@ internal static class Reference
             for (int head = 0; head < shape.QueryHeads; head++)
             {
                 int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
-                double[] scores = [.. rows.Select(row => shape.Scale * Enumerable.Range(0, size).Sum(j => q[at + j] * k[row * keyWidth + keyAt + j]))];
+                double[] scores = [.. rows.Select(row => shape.Scale * Enumerable.Range(0, size).Sum(j =>
+                    q[at + j] * k[row * keyWidth + keyAt + j]))];
                 double[] p = Softmax(scores, 1).P;
                 double[] dp = [.. rows.Select(row => Enumerable.Range(0, size).Sum(j => dy[at + j] * v[row * keyWidth + keyAt + j]))];
                 double mean = p.Zip(dp, (a, b) => a * b).Sum();

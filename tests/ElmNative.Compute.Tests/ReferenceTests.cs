@@ -37,7 +37,8 @@ public sealed class ReferenceTests
     [TestMethod]
     public void RotaryAndSwiGlu()
     {
-        double[] x = Draw(1, 16), dy = Draw(2, 16), table = [.. Enumerable.Range(0, 2).SelectMany(p => new[] { Math.Cos(p), Math.Cos(p / 9.0), Math.Sin(p), Math.Sin(p / 9.0) })];
+        double[] x = Draw(1, 16), dy = Draw(2, 16), table = [.. Enumerable.Range(0, 2).SelectMany(p =>
+            new[] { Math.Cos(p), Math.Cos(p / 9.0), Math.Sin(p), Math.Sin(p / 9.0) })];
         Check(x, Reference.Rotary(dy, [0, 1], table, 4, true, 8), dy, v => Reference.Rotary(v, [0, 1], table, 4, false, 8), "rotary");
         double[] up = Draw(3, 16);
         (double[] dgate, double[] dup) = Reference.SwiGluBackward(x, up, dy);
@@ -50,7 +51,8 @@ public sealed class ReferenceTests
     {
         double[] hidden = Draw(1, 9), w = Draw(2, 15), dy = Draw(3, 3);
         int[] targets = [4, 0, 4];
-        Check(hidden, Reference.LogProbsBackward(hidden, w, targets, 0.7, dy, 5, 3), dy, v => Reference.LogProbs(v, w, targets, 0.7, 5, 3).LogProbs, "hidden");
+        Check(hidden, Reference.LogProbsBackward(hidden, w, targets, 0.7, dy, 5, 3), dy, v =>
+            Reference.LogProbs(v, w, targets, 0.7, 5, 3).LogProbs, "hidden");
     }
 
     [TestMethod]

@@ -55,7 +55,8 @@ public sealed class RowTests
             Tensor y = cpu.Put(before, 4, 19);
             cpu.GatherRows(cpu.Put(table, 6, 19, type, 1), cpu.Put([5, -1, 0, 5], 1, 4), y);
             double[] rounded = Rounded(table, type);
-            Near([.. rounded[95..114], .. before[19..38].Select(x => (double)x), .. rounded[0..19], .. rounded[95..114]], cpu.Get(y), 0, $"{type}");
+            Near([.. rounded[95..114], .. before[19..38].Select(x => (double)x), .. rounded[0..19], .. rounded[95..114]], cpu.Get(y), 0,
+                $"{type}");
         }
     }
 
@@ -123,7 +124,8 @@ public sealed class RowTests
                 Near(Reference.RmsNorm(Doubles(x), Rounded(weight, type), 1e-5, m, d), cpu.Get(y), 1e-6, $"{type} {m}x{d}");
                 cpu.RmsNormBackward(xt, wt, 1e-5f, cpu.Put(dy, m, d), dx);
                 double[] gradient = Reference.RmsNormBackward(Doubles(x), Rounded(weight, type), 1e-5, Doubles(dy), m, d);
-                Near([.. gradient.Zip(before, (a, b) => a + b)], cpu.Get(dx), 4e-6, $"{type} {m}x{d} gradient", 1 + gradient.Select(Math.Abs).Append(0).Max());
+                Near([.. gradient.Zip(before, (a, b) => a + b)], cpu.Get(dx), 4e-6, $"{type} {m}x{d} gradient",
+                    1 + gradient.Select(Math.Abs).Append(0).Max());
                 cpu.RmsNorm(xt, wt, 1e-5f, xt);
                 SameBits(cpu.Get(y), cpu.Get(xt), "in place");
             }
@@ -141,12 +143,15 @@ public sealed class RowTests
             float[] x = Normal(1, m * columns), table = new float[positionsKnown * headSize];
             for (int p = 0; p < positionsKnown; p++)
                 for (int j = 0; j < headSize / 2; j++)
-                    (table[p * headSize + headSize / 2 + j], table[p * headSize + j]) = MathF.SinCos(p * MathF.Pow(100, -2f * j / headSize));
-            Tensor xt = cpu.Put(x, m, columns), pt = cpu.Put(positions, 1, m), tt = cpu.Put(table, positionsKnown, headSize), y = cpu.Blank(m, columns);
+                    (table[p * headSize + headSize / 2 + j], table[p * headSize + j]) =
+                        MathF.SinCos(p * MathF.Pow(100, -2f * j / headSize));
+            Tensor xt = cpu.Put(x, m, columns), pt = cpu.Put(positions, 1, m), tt = cpu.Put(table, positionsKnown, headSize),
+                y = cpu.Blank(m, columns);
             foreach (bool inverse in new[] { false, true })
             {
                 cpu.Rotary(xt, pt, tt, headSize, inverse, default, y);
-                Near(Reference.Rotary(Doubles(x), positions, Doubles(table), headSize, inverse, columns), cpu.Get(y), 5e-7, $"{heads}x{headSize}");
+                Near(Reference.Rotary(Doubles(x), positions, Doubles(table), headSize, inverse, columns), cpu.Get(y), 5e-7,
+                    $"{heads}x{headSize}");
             }
             cpu.Rotary(xt, pt, tt, headSize, true, default, y);
             Tensor slotted = cpu.Put(new float[7 * columns], 7, columns);
@@ -167,7 +172,8 @@ public sealed class RowTests
         foreach ((int m, int d) in Sizes)
         {
             float[] gate = Normal(1, m * d, 3), up = Normal(2, m * d), dy = Normal(3, m * d);
-            Tensor g = cpu.Put(gate, m, d), u = cpu.Put(up, m, d), y = cpu.Blank(m, d), dgate = cpu.Blank(m, d), dup = cpu.Blank(m, d), dyt = cpu.Put(dy, m, d);
+            Tensor g = cpu.Put(gate, m, d), u = cpu.Put(up, m, d), y = cpu.Blank(m, d), dgate = cpu.Blank(m, d), dup = cpu.Blank(m, d),
+                dyt = cpu.Put(dy, m, d);
             cpu.SwiGlu(g, u, y);
             Near(Reference.SwiGlu(Doubles(gate), Doubles(up)), cpu.Get(y), 5e-7, $"{m}x{d}");
             cpu.SwiGluBackward(g, u, dyt, dgate, dup);

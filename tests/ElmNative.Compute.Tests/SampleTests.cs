@@ -8,7 +8,8 @@ public sealed class SampleTests
 {
     private static SamplingRow Row(float temperature = 1, int topK = 0, float topP = 1, float minP = 0, uint position = 0) => new()
     {
-        Temperature = temperature, TopK = topK, TopP = topP, MinP = minP, SeedLow = 7, SeedHigh = 9, Problem = 1, Step = 2, Rollout = 3, Position = position,
+        Temperature = temperature, TopK = topK, TopP = topP, MinP = minP, SeedLow = 7, SeedHigh = 9, Problem = 1, Step = 2, Rollout = 3,
+            Position = position,
     };
 
     private static (int[] Tokens, float[] LogProbs) Sample(CpuBackend cpu, float[] logits, params SamplingRow[] rows)
@@ -21,7 +22,8 @@ public sealed class SampleTests
     [TestMethod]
     [DataRow(new uint[] { 0, 0, 0, 0 }, new uint[] { 0, 0 }, new uint[] { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 })]
     [DataRow(new uint[] { ~0u, ~0u, ~0u, ~0u }, new uint[] { ~0u, ~0u }, new uint[] { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd })]
-    [DataRow(new uint[] { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, new uint[] { 0xa4093822, 0x299f31d0 }, new uint[] { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 })]
+    [DataRow(new uint[] { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, new uint[] { 0xa4093822, 0x299f31d0 },
+        new uint[] { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 })]
     public unsafe void PhiloxGivesItsKnownAnswers(uint[] counter, uint[] key, uint[] wanted)
     {
         uint[] output = new uint[4];
@@ -36,7 +38,8 @@ public sealed class SampleTests
         using CpuBackend cpu = new(1);
         (int[] tokens, float[] logprobs) = Sample(cpu, [1, 4, 4, 2, -0f, 0f, -0f, -1], Row(0), Row(0));
         CollectionAssert.AreEqual(new[] { 1, 0 }, tokens);
-        Near([4 - Reference.Softmax([1, 4, 4, 2], 1).LogSum, -Reference.Softmax([0, 0, 0, -1], 1).LogSum], logprobs, 1e-6, "log-probabilities at temperature 1");
+        Near([4 - Reference.Softmax([1, 4, 4, 2], 1).LogSum, -Reference.Softmax([0, 0, 0, -1], 1).LogSum], logprobs, 1e-6,
+            "log-probabilities at temperature 1");
     }
 
     [TestMethod]
@@ -89,7 +92,8 @@ public sealed class SampleTests
         logits[7] = logits[3];
         SamplingRow[] rows = [.. Enumerable.Range(0, draws).Select(i => Row(temperature, topK, topP, minP, (uint)i))];
         (int[] tokens, float[] logprobs) = Sample(cpu, [.. rows.SelectMany(_ => logits)], rows);
-        HashSet<int> candidates = topP == 0 ? [.. Enumerable.Range(0, vocabulary).OrderByDescending(v => logits[v]).Take(1)] : Candidates(logits, rows[0]);
+        HashSet<int> candidates = topP == 0 ? [.. Enumerable.Range(0, vocabulary).OrderByDescending(v => logits[v]).Take(1)]
+            : Candidates(logits, rows[0]);
         double[] p = Reference.Softmax(Doubles(logits), temperature).P;
         double mass = candidates.Sum(v => p[v]), chiSquare = 0;
         int[] counts = new int[vocabulary];

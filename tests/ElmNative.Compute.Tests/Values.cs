@@ -18,7 +18,10 @@ internal static class Values
         Random random = new(seed);
         float[] values = new float[count];
         for (int i = 0; i < values.Length; i++)
-            values[i] = (float)(deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble()));
+        {
+            double length = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble()));
+            values[i] = (float)(deviation * length * Math.Cos(2 * Math.PI * random.NextDouble()));
+        }
         return values;
     }
 
@@ -39,7 +42,8 @@ internal static class Values
     }
 
     /// <summary>A tensor in its own buffer; <paramref name="shift"/> bytes off the aligned start.</summary>
-    public static Tensor Put(this IBackend backend, float[] values, int rows, int columns, ElementType type = ElementType.F32, int shift = 0)
+    public static Tensor Put(this IBackend backend, float[] values, int rows, int columns, ElementType type = ElementType.F32,
+        int shift = 0)
     {
         DeviceBuffer buffer = backend.Allocate((long)rows * columns * type.Size() + shift);
         Tensor tensor = new(buffer, shift, type, rows, columns);

@@ -59,7 +59,8 @@ public sealed class VectorTests
             float[] gotScores = cpu.Get(scores);
             for (int i = 0; i < m; i++)
             {
-                int[] order = [.. Enumerable.Range(0, limits[i]).OrderByDescending(key => Cosine(queries, i * d, keys, key * d, terms, width))];
+                int[] order = [.. Enumerable.Range(0, limits[i]).OrderByDescending(key =>
+                    Cosine(queries, i * d, keys, key * d, terms, width))];
                 for (int place = 0; place < k; place++)
                 {
                     int index = gotIndices[i * k + place];
@@ -80,7 +81,8 @@ public sealed class VectorTests
         cpu.CosineTopK(cpu.Put([3f, 0f], 1, 2), cpu.Put(keys, 7, 2), cpu.Put([7], 1, 1), 1, indices, scores);
         CollectionAssert.AreEqual(new[] { 2, 3, 0, 4, 5, 6, 1 }, cpu.GetInts(indices));
         Near([1, 1, 0, 0, 0, 0, -1], cpu.Get(scores), 1e-7, "scores");
-        cpu.CosineTopK(cpu.Put([3f, 0f], 1, 2), cpu.Put([1f, 0f], 1, 2), cpu.Put([1], 1, 1), 2, indices.Reshape(7, 1).Slice(0, 1), scores.Reshape(7, 1).Slice(0, 1));
+        cpu.CosineTopK(cpu.Put([3f, 0f], 1, 2), cpu.Put([1f, 0f], 1, 2), cpu.Put([1], 1, 1), 2, indices.Reshape(7, 1).Slice(0, 1),
+            scores.Reshape(7, 1).Slice(0, 1));
         Assert.AreEqual(0.5f, cpu.Get(scores)[0], "one of two terms has no length");
     }
 
@@ -94,7 +96,8 @@ public sealed class VectorTests
                 AdamWSettings settings = new(1e-2f, WeightDecay: 0.1f, MaxGradNorm: clip);
                 float[] start = Normal(1, count);
                 double[] theta = Doubles(start), m = new double[count], v = new double[count];
-                Tensor t = cpu.Put(start, 1, count), mt = cpu.Put(new float[count], 1, count), vt = cpu.Put(new float[count], 1, count), norm = cpu.Blank(1, 1);
+                Tensor t = cpu.Put(start, 1, count), mt = cpu.Put(new float[count], 1, count), vt = cpu.Put(new float[count], 1, count),
+                    norm = cpu.Blank(1, 1);
                 for (int step = 1; step <= 4; step++)
                 {
                     float[] g = Normal(10 + step, count, 0.3);
@@ -121,7 +124,8 @@ public sealed class VectorTests
     {
         using CpuBackend cpu = new(1);
         Tensor theta = cpu.Put([0f], 1, 1), norm = cpu.Blank(1, 1);
-        cpu.AdamW(theta, cpu.Put([1f], 1, 1), cpu.Put([0f], 1, 1), cpu.Put([0f], 1, 1), new AdamWSettings(0.125f, MaxGradNorm: float.PositiveInfinity), 1, norm);
+        cpu.AdamW(theta, cpu.Put([1f], 1, 1), cpu.Put([0f], 1, 1), cpu.Put([0f], 1, 1),
+            new AdamWSettings(0.125f, MaxGradNorm: float.PositiveInfinity), 1, norm);
         Assert.AreEqual(-0.125f / (1 + 1e-8f), cpu.Get(theta)[0]);
         Assert.AreEqual(1f, cpu.Get(norm)[0]);
     }

@@ -108,7 +108,8 @@ private:
     }
     void dense(int type, int m) {
         const int n = 70, k = 37;
-        const elm_tensor x = floats(m, k), weight = floats(n, k, type), y = floats(m, n), dx = floats(m, k), p = floats(1, m), entropy = floats(1, m);
+        const elm_tensor x = floats(m, k), weight = floats(n, k, type), y = floats(m, n), dx = floats(m, k), p = floats(1, m),
+            entropy = floats(1, m);
         require(elm_linear(context_, x, weight, floats(1, n, type), y, 1) == ELM_OK, "linear");
         require(elm_linear_backward(context_, y, weight, dx, 1) == ELM_OK, "linear_backward");
         keep(y);
@@ -131,13 +132,15 @@ private:
     }
     void attention(int head_size) {
         const int m = 90, heads = 4, key_heads = 2;
-        elm_attention_plan plan{ints(3, 3, {0, 50, -1, 50, 33, 0, 83, 7, 0}), {}, ints(1, 2, {0, m}), 83, heads, key_heads, head_size, 0.3f};
+        elm_attention_plan plan{ints(3, 3, {0, 50, -1, 50, 33, 0, 83, 7, 0}), {}, ints(1, 2, {0, m}), 83, heads, key_heads, head_size,
+            0.3f};
         std::vector<int32_t> queries;
         for (int i = 0; i < m; i++)
             queries.insert(queries.end(), {i < 50 ? 0 : i < 83 ? 1 : 2, i < 50 ? i + 1 : i < 83 ? i - 49 : i - 82});
         plan.queries = ints(m, 2, queries);
         const int width = heads * head_size, key_width = key_heads * head_size;
-        const elm_tensor q = floats(m, width), k = floats(m, key_width), v = floats(m, key_width), y = floats(m, width), log_sum = floats(m, heads);
+        const elm_tensor q = floats(m, width), k = floats(m, key_width), v = floats(m, key_width), y = floats(m, width),
+            log_sum = floats(m, heads);
         const elm_tensor dq = floats(m, width), dk = floats(m, key_width), dv = floats(m, key_width);
         require(elm_attention(context_, &plan, q, k, v, y, log_sum) == ELM_OK, "attention");
         require(elm_attention_backward(context_, &plan, q, k, v, y, log_sum, floats(m, width), dq, dk, dv) == ELM_OK, "attention_backward");
@@ -146,7 +149,8 @@ private:
     }
     void vectors() {
         const elm_tensor indices = ints(2, 3, std::vector<int32_t>(6)), scores = floats(2, 3);
-        require(elm_cosine_top_k(context_, floats(2, 22), floats(70, 22), ints(1, 2, {70, 65}), 2, indices, scores) == ELM_OK, "cosine_top_k");
+        require(elm_cosine_top_k(context_, floats(2, 22), floats(70, 22), ints(1, 2, {70, 65}), 2, indices, scores) == ELM_OK,
+            "cosine_top_k");
         keep(indices);
         keep(scores);
         const elm_tensor theta = floats(1, 4999), norm = floats(1, 1), first = floats(1, 4999), second = floats(1, 4999);

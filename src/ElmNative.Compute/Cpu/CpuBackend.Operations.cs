@@ -17,7 +17,9 @@ public sealed partial class CpuBackend
     {
         Require.That(source.IsPresent && destination.IsPresent && source.Rows == destination.Rows && source.Columns == destination.Columns,
             "source and destination must have one shape", nameof(destination));
-        Require.That(destination.Type == ElementType.F32 ? source.Type != ElementType.I32 : source.Type == ElementType.I32 && destination.Type == ElementType.I32,
+        Require.That(destination.Type == ElementType.F32
+            ? source.Type != ElementType.I32
+            : source.Type == ElementType.I32 && destination.Type == ElementType.I32,
             "the destination must be F32 and the source of a float type, or both I32", nameof(destination));
         Check(NativeMethods.elm_copy(Context, source, destination));
     }

@@ -2,10 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace ElmNative.Compute.Cpu;
 
-/// <summary>
-/// The operations on the processor, through the native library elm_cpu. The result of every operation has the same bits on every instruction path
-/// and with every number of threads. Calls return when the work is done. One caller at a time.
-/// </summary>
+/// <summary> The operations on the processor, through the native library elm_cpu. The result of every operation has the same bits on
+/// every instruction path and with every number of threads. Calls return when the work is done. One caller at a time. </summary>
 public sealed partial class CpuBackend : IBackend
 {
     private static readonly string[] PathNames = ["scalar", "avx2", "avx512"];
@@ -37,7 +35,8 @@ public sealed partial class CpuBackend : IBackend
             Check(NativeMethods.elm_create(1, null, out nint probe));
             int chosen = NativeMethods.elm_path(probe);
             NativeMethods.elm_destroy(probe);
-            return new CpuFeatures([.. PathNames.Where((_, i) => (supported >> i & 1) != 0)], PathNames[chosen], NativeMethods.elm_processors());
+            return new CpuFeatures([.. PathNames.Where((_, i) => (supported >> i & 1) != 0)], PathNames[chosen],
+                NativeMethods.elm_processors());
         }
     }
 
@@ -99,10 +98,12 @@ public sealed partial class CpuBackend : IBackend
         }
         catch (Exception cause) when (cause is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
         {
-            throw new ElmException($"the native library {LibraryFile} is missing beside the program or cannot be loaded; build it with CMake and copy it to {AppContext.BaseDirectory}", cause);
+            throw new ElmException($"the native library {LibraryFile} is missing beside the program or cannot be loaded; " +
+                $"build it with CMake and copy it to {AppContext.BaseDirectory}", cause);
         }
         if (version != NativeMethods.AbiVersion)
-            throw new ElmException($"the native library {LibraryFile} has interface version {version}, but this program needs {NativeMethods.AbiVersion}; rebuild both from the same sources");
+            throw new ElmException($"the native library {LibraryFile} has interface version {version}, but this program needs " +
+                $"{NativeMethods.AbiVersion}; rebuild both from the same sources");
     }
 
     private static string LibraryFile => OperatingSystem.IsWindows() ? "elm_cpu.dll" : "libelm_cpu.so";

@@ -72,11 +72,13 @@ internal static unsafe partial class NativeMethods
     public static partial int elm_rms_norm_backward(
         nint context, NativeTensor x, NativeTensor weight, float epsilon, NativeTensor dy, NativeTensor dx);
     [LibraryImport(Library)]
-    public static partial int elm_linear(nint context, NativeTensor x, NativeTensor weight, NativeTensor bias, NativeTensor y, int accumulate);
+    public static partial int elm_linear(nint context, NativeTensor x, NativeTensor weight, NativeTensor bias, NativeTensor y,
+        int accumulate);
     [LibraryImport(Library)]
     public static partial int elm_linear_backward(nint context, NativeTensor dy, NativeTensor weight, NativeTensor dx, int accumulate);
     [LibraryImport(Library)]
-    public static partial int elm_rotary(nint context, NativeTensor x, NativeTensor positions, NativeTensor table, int headSize, int inverse,
+    public static partial int elm_rotary(nint context, NativeTensor x, NativeTensor positions, NativeTensor table, int headSize,
+        int inverse,
         NativeTensor slots, NativeTensor y);
     [LibraryImport(Library)]
     public static partial int elm_attention(nint context, in NativeAttentionPlan plan, NativeTensor q, NativeTensor k, NativeTensor v,

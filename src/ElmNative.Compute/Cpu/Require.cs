@@ -2,7 +2,8 @@ using System.Runtime.CompilerServices;
 
 namespace ElmNative.Compute.Cpu;
 
-/// <summary>Checks of shapes and types. A failure is a bug of the caller: an <see cref="ArgumentException"/> that names the tensor.</summary>
+/// <summary>Checks of shapes and types. A failure is a bug of the caller: an <see cref="ArgumentException"/> that names the
+/// tensor.</summary>
 internal static class Require
 {
     /// <summary>A type and a shape.</summary>
@@ -48,5 +49,6 @@ internal static class Require
     }
 
     private static void Fail(Tensor x, string wanted, string name) =>
-        throw new ArgumentException(x.IsPresent ? $"{name} is {x.Type} [{x.Rows}, {x.Columns}], but must be {wanted}" : $"{name} is absent, but must be {wanted}", name);
+        throw new ArgumentException(x.IsPresent ? $"{name} is {x.Type} [{x.Rows}, {x.Columns}], but must be {wanted}"
+            : $"{name} is absent, but must be {wanted}", name);
 }
