@@ -230,7 +230,7 @@ internal sealed class DecodeBatch : IDisposable
             sequence.LogProbs[sequence.Length] = drawnLogProbBuffer[i];
             sequence.Length++;
             TokenArrived?.Invoke(sequence.Request, sequence.Rollout, token);
-            bool ended = IsEnd(token);
+            bool ended = !requests[sequence.Request].IgnoreEndTokens && IsEnd(token);
             if (ended || sequence.Length == sequence.Tokens.Length)
                 Completions[sequence.Request][sequence.Rollout] =
                     new Completion(sequence.Tokens[..sequence.Length], sequence.LogProbs[..sequence.Length], ended);

@@ -22,7 +22,11 @@ public readonly record struct RandomKey(ulong Seed, uint Problem, uint Step);
 /// <param name="MaxNewTokens">length limit of each completion, its end token included; cut to what the model's context leaves</param>
 /// <param name="Sampling">how tokens are drawn</param>
 /// <param name="Key">random numbers</param>
-public sealed record GenerationRequest(float[] SoftPrompt, int[] PromptIds, int Count, int MaxNewTokens, SamplingSettings Sampling, RandomKey Key);
+public sealed record GenerationRequest(float[] SoftPrompt, int[] PromptIds, int Count, int MaxNewTokens, SamplingSettings Sampling, RandomKey Key)
+{
+    /// <summary>Go on behind an end token, up to the length limit: for measurements that need a fixed length.</summary>
+    public bool IgnoreEndTokens { get; init; }
+}
 
 /// <summary>One generated completion.</summary>
 /// <param name="Tokens">token ids, the end token included where it came</param>
