@@ -82,8 +82,14 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
             thread.Join();
     }
 
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static unsafe void Read(float* data, long count)
+    {
+        float* sum = stackalloc float[Vector256<float>.Count];
+        Read(data, count, sum);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static unsafe void Read(float* data, long count, float* sum)
     {
         Vector256<float> a = default, b = default, c = default, d = default;
         int width = Vector256<float>.Count;
@@ -94,7 +100,7 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
             c += Vector256.LoadAligned(data + i + 2 * width);
             d += Vector256.LoadAligned(data + i + 3 * width);
         }
-        sink = Vector256.Sum(a + b + c + d);
+        (a + b + c + d).Store(sum);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
@@ -110,16 +116,19 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
         Thread.MemoryBarrier();
     }
 
-    private static void MultiplyAdd()
+    // The sums below are stored, not returned: a call behind a loop would make the compiler keep its registers in memory.
+
+    private static unsafe void MultiplyAdd()
     {
+        float* sum = stackalloc float[Vector512<float>.Count];
         if (Avx512F.IsSupported)
-            MultiplyAdd512();
+            MultiplyAdd512(sum);
         else
-            MultiplyAdd256();
+            MultiplyAdd256(sum);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyAdd512()
+    private static unsafe void MultiplyAdd512(float* sum)
     {
         Vector512<float> x = Vector512.Create(0.999f), y = Vector512.Create(1e-3f);
         Vector512<float> a = y, b = y, c = y, d = y, e = y, f = y, g = y, h = y, i = y, j = y, k = y, l = y;
@@ -138,11 +147,11 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
             k = Avx512F.FusedMultiplyAdd(k, x, y);
             l = Avx512F.FusedMultiplyAdd(l, x, y);
         }
-        sink = Vector512.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
+        (a + b + c + d + e + f + g + h + i + j + k + l).Store(sum);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static void MultiplyAdd256()
+    private static unsafe void MultiplyAdd256(float* sum)
     {
         Vector256<float> x = Vector256.Create(0.999f), y = Vector256.Create(1e-3f);
         Vector256<float> a = y, b = y, c = y, d = y, e = y, f = y, g = y, h = y, i = y, j = y, k = y, l = y;
@@ -161,7 +170,7 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
             k = Vector256.FusedMultiplyAdd(k, x, y);
             l = Vector256.FusedMultiplyAdd(l, x, y);
         }
-        sink = Vector256.Sum(a + b + c + d + e + f + g + h + i + j + k + l);
+        (a + b + c + d + e + f + g + h + i + j + k + l).Store(sum);
     }
 
     /// <summary>Bytes of the largest cache where the system tells; else a common size.</summary>
@@ -181,7 +190,4 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
         }
         return largest > 0 ? largest : common;
     }
-
-    [ThreadStatic]
-    private static float sink;
 }
