@@ -58,7 +58,7 @@ function Invoke-Tests {
         Write-Output "== $Project"
         $Test = "out/dotnet/bin/ElmNative.$Project.Tests/release/ElmNative.$Project.Tests"
         if ($Windows) { $Test += '.exe' }
-        $Log = & $Test --no-progress --no-ansi @Rest 2>&1 | ForEach-Object { "$_" }
+        $Log = & $Test --progress off --no-ansi @Rest 2>&1 | ForEach-Object { "$_" }
         if ($LASTEXITCODE -notin 0, 2, 8) { $Failed++ }
         $Log | Write-Output
         foreach ($Line in $Log) {
@@ -77,12 +77,9 @@ function New-Pack {
     if (Test-Path $Folder) { Remove-Item -Recurse -Force $Folder }
     Invoke-Step 'the self-contained program could not be built' {
         dotnet publish src/ElmNative.Cli -c Release -r $Runtime --self-contained -v q -p:PublishSingleFile=true -p:PublishTrimmed=true `
-            -p:TrimMode=partial -p:PublishReadyToRun=true -p:DebugType=none -o $Folder
+            -p:TrimMode=partial -p:PublishReadyToRun=true -p:DebugType=none -p:NoWarn=IL2104 -p:PublishReferencesDocumentationFiles=false -o $Folder
     }
     Copy-Item LICENSE, README.md $Folder
-    Get-ChildItem out/native -Include libelm_cpu.so, elm_cpu.dll -Recurse | Copy-Item -Destination $Folder
-    New-Item -ItemType Directory -Force "$Folder/models" | Out-Null
-    Copy-Item -Recurse bench/models/tiny-math "$Folder/models/"
     Write-Output "$Folder is ready"
 }
 

@@ -25,13 +25,20 @@ fail() {
     exit 1
 }
 
+# Says in a line for each missing tool how to get it, and stops if there was one.
 find_tools() {
-    command -v dotnet >/dev/null || fail "the .NET 10 SDK is missing; install it with: sudo apt-get install dotnet-sdk-10.0 (or see https://dot.net)"
-    dotnet --list-sdks | grep -q '^1[0-9]\.' || fail "the .NET SDK is older than 10 ($(dotnet --version)); install it with: sudo apt-get install dotnet-sdk-10.0 (or see https://dot.net)"
-    command -v cmake >/dev/null || fail "cmake is missing; install it with: sudo apt-get install cmake"
-    local compiler
-    compiler=$(command -v "${CXX:-c++}" || command -v g++ || command -v clang++) || fail "a C++20 compiler is missing; install it with: sudo apt-get install g++"
-    echo 'int main() {}' | "$compiler" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null || fail "$compiler does not know C++20; install a newer one with: sudo apt-get install g++"
+    local missing=() compiler
+    if ! command -v dotnet >/dev/null || ! dotnet --list-sdks | grep -q '^1[0-9]\.'; then
+        missing+=("the .NET SDK 10 or newer: curl -sSL https://dot.net/v1/dotnet-install.sh | bash -s -- --channel 10.0, then add ~/.dotnet to PATH")
+    fi
+    command -v cmake >/dev/null || missing+=("CMake: sudo apt-get install cmake")
+    compiler=$(command -v "${CXX:-c++}" || command -v g++ || command -v clang++ || true)
+    if [[ -z $compiler ]] || ! echo 'int main() {}' | "$compiler" -std=c++20 -x c++ -fsyntax-only - 2>/dev/null; then
+        missing+=("a C++20 compiler: sudo apt-get install g++")
+    fi
+    [[ ${#missing[@]} -eq 0 ]] && return
+    printf 'build.sh: missing: %s\n' "${missing[@]}" >&2
+    exit 1
 }
 
 # True when nothing that the stamp depends on has changed since it was made.
@@ -107,7 +114,7 @@ run_tests() {
         echo "== $project"
         program=out/dotnet/bin/ElmNative.$project.Tests/release/ElmNative.$project.Tests
         result=0
-        "$program" --no-progress --no-ansi "$@" 2>&1 | tee $log || result=$?
+        "$program" --progress off --no-ansi "$@" 2>&1 | tee $log || result=$?
         # 8 means that a filter left no test in this project.
         [[ $result -eq 0 || ($result -eq 8 && $# -gt 0) ]] || status=1
         passed=$((passed + $(count succeeded $log)))
@@ -125,15 +132,19 @@ pack() {
     local rid=linux-x64 folder
     folder=out/pack/elmn-$rid
     rm -rf "$folder"
+    echo "packing a self-contained elmn (a minute)" >&2
+    # IL2104: two packages were not written for trimming; what the program uses of them is kept (TrimMode partial) and tested below.
     dotnet publish src/ElmNative.Cli -c Release -r $rid --self-contained -v q --tl:off \
-        -p:PublishSingleFile=true -p:PublishTrimmed=true -p:TrimMode=partial -p:PublishReadyToRun=true -p:DebugType=none \
+        -p:PublishSingleFile=true -p:PublishTrimmed=true -p:TrimMode=partial -p:PublishReadyToRun=true -p:DebugType=none "-p:NoWarn=IL2104" -p:PublishReferencesDocumentationFiles=false \
         -o "$folder" >out/dotnet-pack.log 2>&1 || {
         cat out/dotnet-pack.log >&2
         fail "the self-contained program could not be built"
     }
-    cp out/native/libelm_cpu.so LICENSE README.md "$folder/"
-    mkdir -p "$folder/models"
-    cp -r bench/models/tiny-math "$folder/models/"
+    cp LICENSE README.md "$folder/"
+    "$folder/elmn" verify --golden tests/golden/tiny-math >out/pack-check.log 2>&1 || {
+        cat out/pack-check.log >&2
+        fail "the packed program does not meet the golden values"
+    }
     echo "$folder: $(du -sh "$folder" | cut -f1), start it with $folder/elmn"
 }
 

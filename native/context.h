@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <new>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "elm_cpu.h"

@@ -6,11 +6,15 @@
 
 #include "rows.inl"
 
+#include "axpy.inl"
+
 #include "linear.inl"
 
 #include "head.inl"
 
 #include "attention.inl"
+
+#include "attention_backward.inl"
 
 namespace elm::ELM_PATH {
 
@@ -27,9 +31,11 @@ static constexpr Kernels table = {
     linear_backward,
     linear_backward_scratch,
     rotary,
+    attention_rows,
     attention,
     attention_backward,
     attention_scratch,
+    attention_backward_scratch,
     swiglu,
     swiglu_backward,
     softmax_row,

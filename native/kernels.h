@@ -61,6 +61,8 @@ struct AttentionArgs {
     int query_heads, key_heads, head_size;
     int max_context;
     int max_depth;  // segments on the longest way to a root
+    int64_t rows;   // query rows
+    int block_rows; // query rows of a work item of the forward pass
     float scale;
     const float *q, *k, *v;
     float* y;
@@ -101,11 +103,14 @@ struct Kernels {
     void (*linear_backward)(const LinearBackwardArgs&, int m0, int m1, int k0, int k1, float* scratch);
     int64_t (*linear_backward_scratch)();
     void (*rotary)(const RotaryArgs&, int64_t row_begin, int64_t row_end);
-    /// Items row * key_heads + key head; scratch of attention_scratch floats.
+    /// Query rows that one work item should take.
+    int (*attention_rows)(const AttentionArgs&);
+    /// Items (block of args.block_rows query rows) * key_heads + key head; scratch of attention_scratch floats.
     void (*attention)(const AttentionArgs&, int64_t item_begin, int64_t item_end, float* scratch);
     /// Items tree * key_heads + key head.
     void (*attention_backward)(const AttentionArgs&, int64_t item_begin, int64_t item_end, float* scratch);
     int64_t (*attention_scratch)(const AttentionArgs&);
+    int64_t (*attention_backward_scratch)(const AttentionArgs&);
     void (*swiglu)(const float* gate, const float* up, float* y, int64_t count);
     void (*swiglu_backward)(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t count);
     /// Softmax of a row; stores exp(scaled logit - largest) where e is not null (room for count rounded up to 16).

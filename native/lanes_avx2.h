@@ -66,6 +66,20 @@ static ELM_INLINE Part part_scale(Part a, Part n) {
     return {_mm256_mul_ps(_mm256_mul_ps(a.v, first), second)};
 }
 
+/// out[c], lane i = rows[i][c] for four columns.
+static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {
+    __m256 from[4];
+    ELM_UNROLL
+    for (int i = 0; i < 4; i++)
+        from[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + column)), _mm_loadu_ps(rows[i + 4] + column), 1);
+    const __m256 low01 = _mm256_unpacklo_ps(from[0], from[1]), high01 = _mm256_unpackhi_ps(from[0], from[1]);
+    const __m256 low23 = _mm256_unpacklo_ps(from[2], from[3]), high23 = _mm256_unpackhi_ps(from[2], from[3]);
+    out[0].v = _mm256_shuffle_ps(low01, low23, 0x44);
+    out[1].v = _mm256_shuffle_ps(low01, low23, 0xee);
+    out[2].v = _mm256_shuffle_ps(high01, high23, 0x44);
+    out[3].v = _mm256_shuffle_ps(high01, high23, 0xee);
+}
+
 struct Quad {
     __m128 v;
 };

@@ -47,6 +47,23 @@ static ELM_INLINE Part part_negate(Part a) { return {_mm512_xor_ps(a.v, _mm512_s
 /// a * 2^n for integral n in [-252, 254], rounded once for a in [0.5, 2].
 static ELM_INLINE Part part_scale(Part a, Part n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
+/// out[c], lane i = rows[i][c] for four columns.
+static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {
+    __m512 from[4];
+    ELM_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + column)), _mm_loadu_ps(rows[i + 4] + column), 1);
+        const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i + 8] + column)), _mm_loadu_ps(rows[i + 12] + column), 1);
+        from[i] = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+    }
+    const __m512 low01 = _mm512_unpacklo_ps(from[0], from[1]), high01 = _mm512_unpackhi_ps(from[0], from[1]);
+    const __m512 low23 = _mm512_unpacklo_ps(from[2], from[3]), high23 = _mm512_unpackhi_ps(from[2], from[3]);
+    out[0].v = _mm512_shuffle_ps(low01, low23, 0x44);
+    out[1].v = _mm512_shuffle_ps(low01, low23, 0xee);
+    out[2].v = _mm512_shuffle_ps(high01, high23, 0x44);
+    out[3].v = _mm512_shuffle_ps(high01, high23, 0xee);
+}
+
 struct Quad {
     __m128 v;
 };

@@ -108,6 +108,13 @@ static ELM_INLINE Part part_scale(Part a, Part n) {
 
 #undef ELM_EACH
 
+/// out[c], lane i = rows[i][c] for four columns.
+static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < part_width; i++)
+            out[c].v[i] = rows[i][column + c];
+}
+
 struct Quad {
     float v[4];
 };

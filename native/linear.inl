@@ -6,6 +6,8 @@ namespace elm::ELM_PATH {
 
 /// From this many rows on a 16-bit weight tile is widened once and reused.
 constexpr int widen_rows = 12;
+/// Bytes of a weight from which on it is assumed to come from memory.
+constexpr int64_t cached_weight = 512 * 1024;
 /// Floats of a widened tile.
 constexpr int forward_tile = 96 * 1024;
 constexpr int max_tile_columns = 64;
@@ -13,8 +15,8 @@ constexpr int max_tile_columns = 64;
 constexpr int backward_block = 512;
 constexpr int backward_tile_columns = 16 * 4;
 
-/// R rows of x times C rows of the weight.
-template <class W, int R, int C>
+/// R rows of x times C rows of the weight. Ahead: ask for the next C rows of the weight meanwhile.
+template <class W, int R, int C, bool Ahead = false>
 static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t* w, int64_t w_stride, int k, Lanes (&total)[R][C]) {
     const int whole = k & ~15, rest = k & 15;
     ELM_UNROLL
@@ -32,6 +34,10 @@ static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t*
             ELM_UNROLL
             for (int c = 0; c < C; c++)
                 b[c] = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
+            if constexpr (Ahead)
+                ELM_UNROLL
+                for (int c = 0; c < C; c++)
+                    prefetch(wi + (C + c) * w_stride + static_cast<int64_t>(j) * W::size);
             ELM_UNROLL
             for (int r = 0; r < R; r++) {
                 const Part a = part_load(xi + (r * x_stride + j) * 4);
@@ -63,10 +69,10 @@ static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t*
 }
 
 /// A tile of y: product, + bias, + y. C is 1 or a multiple of 4.
-template <class W, int R, int C>
+template <class W, int R, int C, bool Ahead = false>
 static ELM_INLINE void linear_tile(const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
     Lanes total[R][C];
-    dot_tile<W, R, C>(x, a.x_stride, w, w_stride, a.k, total);
+    dot_tile<W, R, C, Ahead>(x, a.x_stride, w, w_stride, a.k, total);
     ELM_UNROLL
     for (int r = 0; r < R; r++) {
         float* out = y + r * a.y_stride;
@@ -88,15 +94,15 @@ static ELM_INLINE void linear_tile(const LinearArgs& a, const float* x, const ui
 }
 
 /// R in 1..dot_rows rows times C columns.
-template <class W, int C>
+template <class W, int C, bool Ahead = false>
 static void linear_rows(int rows, const LinearArgs& a, const float* x, const uint8_t* w, int64_t w_stride, const float* bias, float* y) {
     switch (rows) {
-    case 1: linear_tile<W, 1, C>(a, x, w, w_stride, bias, y); break;
-    case 2: if constexpr (dot_rows >= 2) linear_tile<W, 2, C>(a, x, w, w_stride, bias, y); break;
-    case 3: if constexpr (dot_rows >= 3) linear_tile<W, 3, C>(a, x, w, w_stride, bias, y); break;
-    case 4: if constexpr (dot_rows >= 4) linear_tile<W, 4, C>(a, x, w, w_stride, bias, y); break;
-    case 5: if constexpr (dot_rows >= 5) linear_tile<W, 5, C>(a, x, w, w_stride, bias, y); break;
-    default: if constexpr (dot_rows >= 6) linear_tile<W, 6, C>(a, x, w, w_stride, bias, y); break;
+    case 1: linear_tile<W, 1, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 2: if constexpr (dot_rows >= 2) linear_tile<W, 2, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 3: if constexpr (dot_rows >= 3) linear_tile<W, 3, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 4: if constexpr (dot_rows >= 4) linear_tile<W, 4, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    case 5: if constexpr (dot_rows >= 5) linear_tile<W, 5, C, Ahead>(a, x, w, w_stride, bias, y); break;
+    default: if constexpr (dot_rows >= 6) linear_tile<W, 6, C, Ahead>(a, x, w, w_stride, bias, y); break;
     }
 }
 
@@ -106,16 +112,22 @@ static void linear_direct(const LinearArgs& a, int m0, int m1, const uint8_t* w,
     const int rows = m1 - m0;
     const int tiles = (rows + dot_rows - 1) / dot_rows;
     const int tile = (rows + tiles - 1) / tiles;
+    const bool ahead = a.n * w_stride > cached_weight;
     int c = 0;
-    if (rows == 1)
-        for (; c + 8 <= columns; c += 8)
+    for (; rows == 1 && c + 8 <= columns; c += 8) {
+        if (ahead)
+            linear_tile<W, 1, 8, true>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+        else
             linear_tile<W, 1, 8>(a, a.x + m0 * a.x_stride, w + c * w_stride, w_stride, bias + c, y + c);
+    }
     for (; c < columns;) {
         const int step = columns - c >= 4 ? 4 : 1;
         for (int r = 0; r < rows; r += tile) {
             const int count = rows - r < tile ? rows - r : tile;
             const float* x = a.x + (m0 + r) * a.x_stride;
-            if (step == 4)
+            if (step == 4 && r == 0 && ahead)
+                linear_rows<W, 4, true>(count, a, x, w + c * w_stride, w_stride, bias + c, y + c);
+            else if (step == 4)
                 linear_rows<W, 4>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
             else
                 linear_rows<W, 1>(count, a, x, w + c * w_stride, w_stride, bias + c, y + r * a.y_stride + c);
@@ -178,89 +190,22 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
     }
 }
 
-/// R rows of dx, V vectors wide, over `count` rows of the weight, overwritten or, to resume, added to. `last` columns of the last vector exist.
-template <class W, int R, int V>
-static ELM_INLINE void axpy_tile(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume,
-                                 float* dx, int last) {
-    Lanes acc[R][V];
-    ELM_UNROLL
-    for (int r = 0; r < R; r++)
-        ELM_UNROLL
-        for (int v = 0; v < V; v++)
-            acc[r][v] = zero();
-    if (last == lane_count) {
-        for (int n = 0; n < count; n++) {
-            Lanes b[V];
-            ELM_UNROLL
-            for (int v = 0; v < V; v++)
-                b[v] = load_as<W>(w + n * w_stride + v * lane_count * W::size);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                const Lanes s = set(dy[r * a.dy_stride + n]);
-                ELM_UNROLL
-                for (int v = 0; v < V; v++)
-                    acc[r][v] = fma(s, b[v], acc[r][v]);
-            }
-        }
-    } else {
-        for (int n = 0; n < count; n++)
-            ELM_UNROLL
-            for (int v = 0; v < V; v++) {
-                const Lanes b = load_as<W>(w + n * w_stride + v * lane_count * W::size, v == V - 1 ? last : lane_count);
-                ELM_UNROLL
-                for (int r = 0; r < R; r++)
-                    acc[r][v] = fma(set(dy[r * a.dy_stride + n]), b, acc[r][v]);
-            }
-    }
-    ELM_UNROLL
-    for (int r = 0; r < R; r++)
-        ELM_UNROLL
-        for (int v = 0; v < V; v++) {
-            float* out = dx + r * a.dx_stride + v * lane_count;
-            const int n = v == V - 1 ? last : lane_count;
-            store(out, resume ? add(load(out, n), acc[r][v]) : acc[r][v], n);
-        }
-}
-
-template <class W, int R>
-static void axpy_columns(const LinearBackwardArgs& a, const float* dy, const uint8_t* w, int64_t w_stride, int count, bool resume, float* dx,
-                         int columns) {
-    constexpr int wide = lane_count * axpy_vectors;
-    int k = 0;
-    for (; k + wide <= columns; k += wide)
-        axpy_tile<W, R, axpy_vectors>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, lane_count);
-    for (; k < columns; k += lane_count)
-        axpy_tile<W, R, 1>(a, dy, w + k * W::size, w_stride, count, resume, dx + k, columns - k < lane_count ? columns - k : lane_count);
-}
-
-template <class W>
-static void axpy_rows_of(const LinearBackwardArgs& a, int m0, int m1, int n, const uint8_t* w, int64_t w_stride, int count, bool resume,
-                         int k0, int columns) {
-    int m = m0;
-    for (; m + axpy_rows <= m1; m += axpy_rows)
-        axpy_columns<W, axpy_rows>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
-    for (; m < m1; m++)
-        axpy_columns<W, 1>(a, a.dy + m * a.dy_stride + n, w, w_stride, count, resume, a.dx + m * a.dx_stride + k0, columns);
-}
-
 static int64_t linear_backward_scratch() { return static_cast<int64_t>(backward_block) * backward_tile_columns; }
 
+/// Few rows: the weight as it lies.
 template <class W>
 static void linear_backward_direct(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1) {
     const int64_t w_stride = static_cast<int64_t>(a.k) * W::size;
-    for (int n = 0; n < a.n; n += backward_block) {
+    for (int n = 0; n == 0 || n < a.n; n += backward_block) {
         const int count = a.n - n < backward_block ? a.n - n : backward_block;
-        axpy_rows_of<W>(a, m0, m1, n, a.weight + n * w_stride + static_cast<int64_t>(k0) * W::size, w_stride, count, a.accumulate || n > 0, k0, k1 - k0);
+        axpy<W>({a.dy + m0 * a.dy_stride + n, a.dy_stride, 1, a.weight + n * w_stride + static_cast<int64_t>(k0) * W::size, w_stride, count,
+                 a.dx + m0 * a.dx_stride + k0, a.dx_stride},
+                m1 - m0, k1 - k0, a.accumulate || n > 0 ? Start::add : Start::zero);
     }
 }
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
-    if (a.n == 0 && !a.accumulate) {
-        for (int m = m0; m < m1; m++)
-            std::memset(a.dx + m * a.dx_stride + k0, 0, sizeof(float) * static_cast<size_t>(k1 - k0));
-        return;
-    }
-    if (m1 - m0 < widen_rows) {
+    if (m1 - m0 < widen_rows || a.n == 0) {
         if (a.weight_type == 0)
             linear_backward_direct<F32>(a, m0, m1, k0, k1);
         else if (a.weight_type == 1)
@@ -277,7 +222,9 @@ static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0,
             const int count = a.n - n < backward_block ? a.n - n : backward_block;
             for (int i = 0; i < count; i++)
                 widen(a.weight + (n + i) * w_stride + static_cast<int64_t>(k) * size, a.weight_type, scratch + i * backward_tile_columns, columns);
-            axpy_rows_of<F32>(a, m0, m1, n, bytes(scratch), backward_tile_columns * 4, count, a.accumulate || n > 0, k, columns);
+            axpy<F32>({a.dy + m0 * a.dy_stride + n, a.dy_stride, 1, bytes(scratch), backward_tile_columns * 4, count,
+                       a.dx + m0 * a.dx_stride + k, a.dx_stride},
+                      m1 - m0, columns, a.accumulate || n > 0 ? Start::add : Start::zero);
         }
     }
 }

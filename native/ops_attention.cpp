@@ -99,10 +99,14 @@ elm_status elm_attention(elm_context* context, const elm_attention_plan* plan, e
         AttentionArgs args = attention_args(*plan, depth, q, k, v);
         args.y = f32(y);
         args.log_sum_exp = f32(log_sum_exp);
+        args.rows = q.rows;
+        args.block_rows = context->kernels.attention_rows(args);
+        const auto items = [&] { return (args.rows + args.block_rows - 1) / args.block_rows * plan->key_heads; };
+        while (args.block_rows > 1 && items() < 2 * context->pool.threads())
+            args.block_rows /= 2;
         context->reserve(context->kernels.attention_scratch(args));
-        const double group = static_cast<double>(plan->query_heads) / plan->key_heads;
-        const double row_cost = static_cast<double>(total_context) / q.rows * group * (plan->head_size * 0.08 + 2.0) + 30.0 * group;
-        context->parallel_by_cost(static_cast<int64_t>(q.rows) * plan->key_heads, row_cost, [&](int64_t begin, int64_t end, int thread) {
+        const double cost = static_cast<double>(total_context) * plan->query_heads * (plan->head_size * 0.03 + 0.5) + 50.0 * q.rows;
+        context->parallel_by_cost(items(), cost / static_cast<double>(items()), [&](int64_t begin, int64_t end, int thread) {
             context->kernels.attention(args, begin, end, context->scratch(thread));
         });
     });
@@ -123,9 +127,9 @@ elm_status elm_attention_backward(elm_context* context, const elm_attention_plan
         args.dq = f32(dq);
         args.dk = f32(dk);
         args.dv = f32(dv);
-        context->reserve(context->kernels.attention_scratch(args));
+        context->reserve(context->kernels.attention_backward_scratch(args));
         const int64_t items = static_cast<int64_t>(plan->trees.rows) * plan->key_heads;
-        const double cost = static_cast<double>(total_context) * plan->query_heads * plan->head_size * 0.3;
+        const double cost = static_cast<double>(total_context) * plan->query_heads * plan->head_size * 0.1;
         context->parallel(items, cost < 12000.0 ? items : 1, [&](int64_t begin, int64_t end, int thread) {
             context->kernels.attention_backward(args, begin, end, context->scratch(thread));
         });

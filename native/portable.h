@@ -19,6 +19,15 @@
 
 namespace elm {
 
+/// Asks for a cache line; any address is allowed.
+static ELM_INLINE void prefetch(const void* p) {
+#if defined(__GNUC__)
+    __builtin_prefetch(p);
+#else
+    (void)p;
+#endif
+}
+
 static ELM_INLINE float sqrt_f32(float x) { return ::sqrtf(x); }
 static ELM_INLINE double sqrt_f64(double x) { return ::sqrt(x); }
 

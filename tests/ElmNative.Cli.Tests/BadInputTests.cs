@@ -204,6 +204,7 @@ public class BadInputTests
     [DataRow("--limit", "0")]
     [DataRow("--threads", "-2")]
     [DataRow("--preset", "huge")]
+    [DataRow("--activation-memory", "lots")]
     public void SettingsOutOfRange(string option, string value)
     {
         using Scratch scratch = new();

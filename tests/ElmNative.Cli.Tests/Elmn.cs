@@ -13,10 +13,13 @@ internal static class Elmn
     /// <summary>Runs it to its end.</summary>
     public static Outcome Run(params string[] arguments) => Run(null, arguments);
 
+    /// <summary>Runs it to its end on one of the processor's paths (ELM_CPU).</summary>
+    public static Outcome RunOn(string path, params string[] arguments) => Run(null, arguments, path);
+
     /// <summary>Runs it to its end with a text on standard input.</summary>
-    public static Outcome Run(string? input, string[] arguments)
+    public static Outcome Run(string? input, string[] arguments, string? path = null)
     {
-        using Process process = Start(arguments);
+        using Process process = Start(arguments, path);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), errors = process.StandardError.ReadToEndAsync();
         process.StandardInput.Write(input ?? "");
         process.StandardInput.Close();
@@ -44,9 +47,11 @@ internal static class Elmn
         return killed;
     }
 
-    private static Process Start(string[] arguments)
+    private static Process Start(string[] arguments, string? path = null)
     {
         ProcessStartInfo start = new(Program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
+        if (path is not null)
+            start.Environment["ELM_CPU"] = path;
         return Process.Start(start) ?? throw new InvalidOperationException($"{Program} does not start");
     }
 }

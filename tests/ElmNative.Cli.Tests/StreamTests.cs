@@ -32,18 +32,40 @@ public class StreamTests
     }
 
     [TestMethod]
-    public void ParallelAndThreadsChangeNoByte()
+    public void ParallelThreadsAndActivationMemoryChangeNoByte()
     {
         using Scratch scratch = new();
         Succeed(Arguments(scratch.PathOf("one"), "--parallel", "1", "--threads", "1"));
         SortedDictionary<string, byte[]> one = Results(scratch.PathOf("one"));
         Assert.HasCount(3 + 6, one);
-        foreach ((string parallel, string threads) in new[] { ("16", "2"), ("4", "1"), ("1", "2") })
+        foreach ((string parallel, string threads, string memory) in new[] { ("16", "2", "4G"), ("4", "1", "1M"), ("1", "2", "8M") })
         {
             string folder = scratch.PathOf($"p{parallel}t{threads}");
-            Succeed(Arguments(folder, "--parallel", parallel, "--threads", threads));
-            AssertSame(one, Results(folder), $"--parallel {parallel} --threads {threads}");
+            Succeed(Arguments(folder, "--parallel", parallel, "--threads", threads, "--activation-memory", memory));
+            AssertSame(one, Results(folder), $"--parallel {parallel} --threads {threads} --activation-memory {memory}");
         }
+    }
+
+    /// <summary>Plain scalar code, AVX2 and AVX-512, as far as this processor has them, write the same bytes.</summary>
+    [TestMethod]
+    public void TheInstructionSetChangesNoByte()
+    {
+        using Scratch scratch = new();
+        using System.Text.Json.JsonDocument info = System.Text.Json.JsonDocument.Parse(Succeed("info", "--json").Output);
+        string[] paths = [.. info.RootElement.GetProperty("cpu_paths").EnumerateArray().Select(path => path.GetString()!)];
+        CollectionAssert.Contains(paths, "scalar");
+        SortedDictionary<string, byte[]>? first = null;
+        foreach (string path in paths)
+        {
+            string folder = scratch.PathOf(path);
+            Outcome outcome = Elmn.RunOn(path, "stream", "--limit", "2", "--steps", "2", "--group", "4", "--max-tokens", "40", "--out", folder);
+            Assert.AreEqual(0, outcome.ExitCode, outcome.Errors);
+            StringAssert.Contains(outcome.Errors, path);
+            AssertSame(first ??= Results(folder), Results(folder), path);
+        }
+        Outcome unknown = Elmn.RunOn("mmx", "info");
+        Assert.AreEqual(1, unknown.ExitCode);
+        StringAssert.Contains(unknown.Errors, "ELM_CPU");
     }
 
     /// <summary>kill -9 at many moments: the same command goes on and ends with the same bytes as a run that was never killed.</summary>

@@ -64,6 +64,7 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
         Generator generator = new(model)
         {
             KeyValueBudget = long.MaxValue,
+            MaxSequences = sequences,
             TokensGenerated = drawn =>
             {
                 if (drawn != sequences)

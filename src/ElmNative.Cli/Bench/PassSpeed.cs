@@ -8,7 +8,7 @@ namespace ElmNative.Cli.Bench;
 /// Forward and backward of one memory-training step on random token ids of given lengths, without rollouts and votes: what another framework can be given to do
 /// as well.
 /// </summary>
-internal sealed class PassSpeed(BenchSession session, LanguageModel model)
+internal sealed class PassSpeed(BenchSession session, LanguageModel model, long activationMemory)
 {
     private const int Seed = 1;
 
@@ -30,7 +30,7 @@ internal sealed class PassSpeed(BenchSession session, LanguageModel model)
         Measured.Over(session.Runs, () =>
         {
             long start = Stopwatch.GetTimestamp();
-            using PackedPass pass = model.Forward([tree], temperature: 1, keepForBackward: true);
+            using PackedPass pass = model.Forward([tree], temperature: 1, keepForBackward: true, activationMemory);
             long middle = Stopwatch.GetTimestamp();
             pass.Backward(slopes);
             long end = Stopwatch.GetTimestamp();

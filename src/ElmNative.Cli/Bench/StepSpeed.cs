@@ -10,7 +10,7 @@ namespace ElmNative.Cli.Bench;
 /// Whole memory-training steps through the trainer that <c>elmn stream</c> uses. Every row makes the same memories of the same problems, in groups of another size
 /// side by side, after a step that warms up; that the memories are the same to the bit is checked on the way.
 /// </summary>
-internal sealed class StepSpeed(BenchSession session, IPolicy policy, TrainingSettings settings)
+internal sealed class StepSpeed(BenchSession session, IPolicy policy, TrainingSettings settings, long activationMemory)
 {
     private static readonly StepPart[] Parts = [StepPart.Rollouts, StepPart.Votes, StepPart.Forward, StepPart.Backward, StepPart.Update];
 
@@ -63,7 +63,7 @@ internal sealed class StepSpeed(BenchSession session, IPolicy policy, TrainingSe
 
     private float[][] Train(IPolicy model, TrainingSettings training, TrainingTask[] tasks, int size)
     {
-        MemoryTrainer trainer = new(model, new AnswerChecker(), training);
+        MemoryTrainer trainer = new(model, new AnswerChecker(), training) { ActivationMemory = activationMemory };
         List<float[]> rows = [];
         foreach (TrainingTask[] group in tasks.Chunk(size))
             rows.AddRange(trainer.Train(group, cancellation: session.Cancellation).Select(trained => trained.Memory.Rows));

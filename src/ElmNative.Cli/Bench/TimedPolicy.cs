@@ -81,10 +81,10 @@ internal sealed class TimedPolicy(IPolicy policy) : IPolicy
     }
 
     /// <inheritdoc/>
-    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue)
     {
         Enter(StepPart.Forward);
-        return new TimedPass(this, policy.Forward(trees, temperature, keepForBackward));
+        return new TimedPass(this, policy.Forward(trees, temperature, keepForBackward, activationMemory));
     }
 
     /// <inheritdoc/>

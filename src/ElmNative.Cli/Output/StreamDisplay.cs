@@ -81,7 +81,7 @@ internal sealed class StreamDisplay : IRunObserver, IDisposable
     public void ProblemDone(SampleRecord sample, Summary soFar)
     {
         if (!headed)
-            Terminal.Progress.MarkupLine($"[grey]{"#",4}  {"id",-8} {"truth",8} {"plain",10}   {"memory",10}   {"from",5} {"cosine",6}  {"route",-6} {"plain",6} {"memory",6} {"routed",6}   time[/]");
+            Terminal.Progress.MarkupLine($"[grey]{"#",4}  {"id",-8} {"truth",8} {"plain",10}   {"memory",10}   {"from",5} {"cosine",6}  {"route",-6} {"plain",6} {"memory",6} {"routed",6} {"tok/s",7} {"left",6}[/]");
         headed = true;
         done = sample.Index + 1;
         stepsDone = Math.Max(0, stepsDone - steps);
@@ -91,7 +91,7 @@ internal sealed class StreamDisplay : IRunObserver, IDisposable
             : $"[grey]{"none yet",10}[/]   {"",5} {"",6}";
         Terminal.Progress.MarkupLine(
             $"{sample.Index + 1,4}  {Cut(sample.Id ?? "", 8),-8} {Cut(sample.Answer ?? "?", 8),8} {Answer(sample.Plain.Answer, sample.Plain.Correct)} {memory}  {RouteName(sample.Route),-6} "
-            + $"{Rate(soFar, "plain")} {Rate(soFar, "memory")} {Rate(soFar, "routed")} [grey]{Clock(clock.Elapsed),6}[/]");
+            + $"{Rate(soFar, "plain")} {Rate(soFar, "memory")} {Rate(soFar, "routed")} [grey]{TokenRate,7:#,0} {TimeLeft(done),6}[/]");
         Move("");
     }
 
@@ -103,10 +103,17 @@ internal sealed class StreamDisplay : IRunObserver, IDisposable
             return;
         double training = steps == 0 || window == 0 ? 0 : TrainingShare * stepsDone / steps;
         double value = Math.Min(problems, done + (stepsDone > 0 ? PlainShare * window + training : 0));
-        double seconds = clock.Elapsed.TotalSeconds, share = (value - committed) / Math.Max(1, problems - committed);
-        string left = share > 0.005 ? Clock(TimeSpan.FromSeconds(seconds / share * (1 - share))) : "?";
         bar.Value = value;
-        bar.Description = Markup.Escape($"{phase}{(phase.Length > 0 ? "  " : "")}{tokens / Math.Max(1e-3, seconds):#,0} tokens/s  {Clock(clock.Elapsed)} gone, {left} left");
+        bar.Description = Markup.Escape($"{phase}{(phase.Length > 0 ? "  " : "")}{TokenRate:#,0} tokens/s  {Clock(clock.Elapsed)} gone, {TimeLeft(value)} left");
+    }
+
+    private double TokenRate => tokens / Math.Max(1e-3, clock.Elapsed.TotalSeconds);
+
+    /// <summary>What is left at the pace of this start, when <paramref name="value"/> problems are done.</summary>
+    private string TimeLeft(double value)
+    {
+        double share = (value - committed) / Math.Max(1, problems - committed);
+        return share > 0.005 ? Clock(TimeSpan.FromSeconds(clock.Elapsed.TotalSeconds / share * (1 - share))) : "?";
     }
 
     private static string RouteName(Route route) => route.ToString().ToLowerInvariant();

@@ -91,7 +91,7 @@ internal static class BenchVerb
         TrainingSettings settings = options.SettingsFor(model);
         if (settings.Steps < 1)
             throw new ElmException($"--steps is {settings.Steps}: it must be 1 or more to measure steps");
-        new StepSpeed(session, new ModelPolicy(model), settings).Run(ProblemFile.Read(options.Data ?? Bundled.Stream, sizes.Max()), sizes, backend.Description, Facts(options));
+        new StepSpeed(session, new ModelPolicy(model), settings, options.ActivationMemory).Run(ProblemFile.Read(options.Data ?? Bundled.Stream, sizes.Max()), sizes, backend.Description, Facts(options));
     }
 
     private static void Model(BenchOptions options, BenchSession session, IBackend backend, int threads)
@@ -105,7 +105,7 @@ internal static class BenchVerb
             throw new ElmException($"--rows is {rows}: it must be 1 or more");
         using LanguageModel model = LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend);
         if (completions is not null)
-            new PassSpeed(session, model).Run(rows, prompts[0], completions, backend.Description, Facts(options));
+            new PassSpeed(session, model, options.ActivationMemory).Run(rows, prompts[0], completions, backend.Description, Facts(options));
         else
             new ModelSpeed(session, model).Run(Facts(options), backend.Description, threads, prompts, lengths, batches);
     }

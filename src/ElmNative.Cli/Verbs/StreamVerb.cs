@@ -65,7 +65,7 @@ internal static class StreamVerb
                 _ => throw new ElmException($"--verifier is '{options.Verifier}': it must be likelihood, prm:DIR, oracle or none"),
             };
             TrainingSettings settings = options.SettingsFor(model);
-            OnlineProtocol protocol = new(policy, checker, verifier, options.Retrieval, settings);
+            OnlineProtocol protocol = new(policy, checker, verifier, options.Retrieval, settings, options.ActivationMemory);
             if (options.Overwrite)
                 FinishedRun.Delete(options.Out);
             RunEnvironment environment = new()

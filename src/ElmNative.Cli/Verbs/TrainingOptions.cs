@@ -52,6 +52,12 @@ internal abstract class TrainingOptions : ModelOptions
     [Option("seed", MetaValue = "S", Default = 0UL, HelpText = "Seed of the rollouts.")]
     public ulong Seed { get; set; }
 
+    [Option("activation-memory", MetaValue = "SIZE", Default = "4G", HelpText = "Memory for the activations of a backward pass, as 512M or 4G; past it groups run in turn, and layers are recomputed. Changes no result.")]
+    public string ActivationMemorySize { get; set; } = "4G";
+
+    /// <summary>Bytes for the activations of a backward pass.</summary>
+    public long ActivationMemory => ParseSize(ActivationMemorySize, "--activation-memory");
+
     /// <summary>The name of the preset that applies to a model.</summary>
     public string PresetFor(LanguageModel model) =>
         Preset ?? (Bundled.Is(model) ? "tiny" : model.ModelType.StartsWith("qwen", StringComparison.Ordinal) ? "paper-qwen" : "paper-llama");
@@ -76,6 +82,15 @@ internal abstract class TrainingOptions : ModelOptions
             RawPrompt = Prompt is { } prompt ? prompt == PromptKind.Raw : preset.RawPrompt,
             Seed = Seed,
         };
+    }
+
+    /// <summary>A number of bytes such as 1000000, 64K, 512M or 4G.</summary>
+    private static long ParseSize(string text, string option)
+    {
+        int shift = text.Length == 0 ? 0 : char.ToUpperInvariant(text[^1]) switch { 'K' => 10, 'M' => 20, 'G' => 30, _ => 0 };
+        return long.TryParse(shift == 0 ? text : text[..^1], NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number > 0 && number <= long.MaxValue >> shift
+            ? number << shift
+            : throw new ElmException($"{option} is '{text}': it must be a size such as 512M or 4G");
     }
 
     private double? ParseRate()

@@ -100,7 +100,7 @@ public sealed partial class CpuBackend
     public void Rotary(Tensor x, Tensor positions, Tensor table, int headSize, bool inverse, Tensor slots, Tensor y)
     {
         Require.F32(x);
-        CheckHeadSize(headSize, x.Columns);
+        Require.Divides(headSize, x.Columns);
         Require.That(headSize % 2 == 0, "the head size must be even", nameof(headSize));
         Require.Shape(positions, ElementType.I32, 1, x.Rows);
         Require.Shape(table, ElementType.F32, table.Rows, headSize);
@@ -189,7 +189,7 @@ public sealed partial class CpuBackend
     public void PoolHeads(Tensor x, Tensor ranges, int headSize, Tensor y)
     {
         Require.F32(x);
-        CheckHeadSize(headSize, x.Columns);
+        Require.Divides(headSize, x.Columns);
         Require.Shape(ranges, ElementType.I32, ranges.Rows, 2);
         Require.Shape(y, ElementType.F32, ranges.Rows, headSize);
         Check(NativeMethods.elm_pool_heads(Context, x, ranges, headSize, y));
@@ -201,7 +201,7 @@ public sealed partial class CpuBackend
         Require.F32(queries);
         Require.Shape(keys, ElementType.F32, keys.Rows, queries.Columns);
         Require.Shape(limits, ElementType.I32, 1, queries.Rows);
-        Require.That(terms > 0 && queries.Columns % terms == 0, $"{terms} terms do not divide {queries.Columns} columns", nameof(terms));
+        Require.Divides(terms, queries.Columns);
         Require.Shape(indices, ElementType.I32, queries.Rows, indices.Columns);
         Require.Shape(scores, ElementType.F32, queries.Rows, indices.Columns);
         Check(NativeMethods.elm_cosine_top_k(Context, queries, keys, limits, terms, indices, scores));
@@ -228,9 +228,6 @@ public sealed partial class CpuBackend
         };
         Check(NativeMethods.elm_adamw(Context, theta, grad, m, v, native, gradNorm));
     }
-
-    private static void CheckHeadSize(int headSize, int columns) =>
-        Require.That(headSize > 0 && columns % headSize == 0, $"the head size {headSize} does not divide {columns} columns", nameof(headSize));
 
     private static void CheckHead(Tensor hidden, Tensor weight, Tensor targets, float temperature)
     {

@@ -67,7 +67,7 @@ public sealed partial class CpuBackend : IBackend
     public unsafe void Upload<T>(ReadOnlySpan<T> source, Tensor destination) where T : unmanaged
     {
         ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(source);
-        Require.That(bytes.Length == destination.Bytes, $"the span has {bytes.Length} bytes, the tensor {destination.Bytes}", nameof(source));
+        Require.Bytes(bytes.Length, destination.Bytes, nameof(source));
         bytes.CopyTo(new Span<byte>((void*)destination.Address, bytes.Length));
     }
 
@@ -75,7 +75,7 @@ public sealed partial class CpuBackend : IBackend
     public unsafe void Download<T>(Tensor source, Span<T> destination) where T : unmanaged
     {
         Span<byte> bytes = MemoryMarshal.AsBytes(destination);
-        Require.That(bytes.Length == source.Bytes, $"the span has {bytes.Length} bytes, the tensor {source.Bytes}", nameof(destination));
+        Require.Bytes(bytes.Length, source.Bytes, nameof(destination));
         new ReadOnlySpan<byte>((void*)source.Address, bytes.Length).CopyTo(bytes);
     }
 

@@ -26,7 +26,21 @@ internal static class Require
             Fail(x, "F32", name);
     }
 
-    /// <summary>A property of an argument.</summary>
+    /// <summary>A span of exactly the tensor's size.</summary>
+    public static void Bytes(long span, long tensor, string name)
+    {
+        if (span != tensor)
+            throw new ArgumentException($"the span has {span} bytes, the tensor {tensor}", name);
+    }
+
+    /// <summary>A part that divides the columns of a tensor.</summary>
+    public static void Divides(int part, int columns, [CallerArgumentExpression(nameof(part))] string name = "")
+    {
+        if (part <= 0 || columns % part != 0)
+            throw new ArgumentException($"{name} is {part}, which does not divide {columns} columns", name);
+    }
+
+    /// <summary>A property of an argument; the sentence is a constant, so that a check that holds allocates nothing.</summary>
     public static void That(bool holds, string sentence, string name)
     {
         if (!holds)

@@ -2,7 +2,10 @@ using ElmNative.Transformers.Models;
 
 namespace ElmNative.Experience.Learning;
 
-/// <summary>Splits packed trees into runs whose activations fit a budget, so that many memories may train side by side in bounded memory. Changes no result.</summary>
+/// <summary>
+/// Splits packed trees into runs whose activations fit a budget, so that many memories may train side by side in bounded memory. Changes no
+/// result.
+/// </summary>
 public static class ActivationBudget
 {
     /// <summary>4 GiB.</summary>
@@ -18,7 +21,8 @@ public static class ActivationBudget
         long used = 0;
         for (int i = 0; i < trees.Count; i++)
         {
-            long rows = trees[i].SoftPrompt.Length / policy.HiddenSize + trees[i].PromptIds.Length + trees[i].Completions.Sum(c => (long)c.Length);
+            long rows = trees[i].SoftPrompt.Length / policy.HiddenSize + trees[i].PromptIds.Length
+                + trees[i].Completions.Sum(c => (long)c.Length);
             long needed = rows * policy.TrainingBytesPerRow;
             if (i > start && used + needed > bytes)
             {

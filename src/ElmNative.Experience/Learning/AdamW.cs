@@ -3,8 +3,8 @@ using ElmNative.Compute;
 namespace ElmNative.Experience.Learning;
 
 /// <summary>
-/// AdamW over one memory, with its gradient's norm clipped first, in the order of PyTorch's optimiser. Plain scalar float32 arithmetic in one fixed order
-/// (the norm in double), so that every machine gets the same bits.
+/// AdamW over one memory, with its gradient's norm clipped first, in the order of PyTorch's optimiser. Plain scalar float32 arithmetic in
+/// one fixed order (the norm in double), so that every machine gets the same bits.
 /// </summary>
 /// <param name="count">number of parameters</param>
 /// <param name="settings">rates</param>

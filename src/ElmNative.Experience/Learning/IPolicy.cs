@@ -5,8 +5,8 @@ using ElmNative.Transformers.Tokenization;
 namespace ElmNative.Experience.Learning;
 
 /// <summary>
-/// What the method needs of the frozen language model, and nothing more: the one seam between this project and the runtime below it.
-/// Every member is batch-invariant: what else is in a call changes no bit of a result. One caller at a time.
+/// What the method needs of the frozen language model, and nothing more: the one seam between this project and the runtime below it. Every
+/// member is batch-invariant: what else is in a call changes no bit of a result. One caller at a time.
 /// </summary>
 public interface IPolicy
 {
@@ -49,10 +49,14 @@ public interface IPolicy
     /// <summary>Generates completions; result [request][rollout].</summary>
     Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation);
 
-    /// <summary>Log-probabilities of given completions under softmax(logits / temperature), and what a backward pass needs when it is asked for.</summary>
-    IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward);
+    /// <summary>
+    /// Log-probabilities of given completions under softmax(logits / temperature), and what a backward pass needs when it is asked for.
+    /// </summary>
+    IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue);
 
-    /// <summary>For each token sequence alone, the mean over tokens and heads of each layer's pre-rotary queries: [layers x headSize].</summary>
+    /// <summary>
+    /// For each token sequence alone, the mean over tokens and heads of each layer's pre-rotary queries: [layers x headSize].
+    /// </summary>
     float[][] PoolQueries(IReadOnlyList<int[]> sequences);
 
     /// <summary>For each soft prompt alone, the mean over rows and heads of each layer's pre-rotary keys: [layers x headSize].</summary>
@@ -74,7 +78,9 @@ public interface IPolicyPass : IDisposable
     float[][] Backward(float[][][] dLogProbs);
 }
 
-/// <summary>A loaded <see cref="LanguageModel"/> and its <see cref="Generator"/> as a policy. The model stays the caller's to dispose.</summary>
+/// <summary>
+/// A loaded <see cref="LanguageModel"/> and its <see cref="Generator"/> as a policy. The model stays the caller's to dispose.
+/// </summary>
 public sealed class ModelPolicy(LanguageModel model) : IPolicy
 {
     private readonly Generator generator = new(model);
@@ -107,8 +113,8 @@ public sealed class ModelPolicy(LanguageModel model) : IPolicy
     public Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation) =>
         generator.Generate(requests, cancellation);
     /// <inheritdoc/>
-    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward) =>
-        new ModelPass(model.Forward(trees, temperature, keepForBackward));
+    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue) =>
+        new ModelPass(model.Forward(trees, temperature, keepForBackward, activationMemory));
     /// <inheritdoc/>
     public float[][] PoolQueries(IReadOnlyList<int[]> sequences) => model.PoolQueries(sequences);
     /// <inheritdoc/>

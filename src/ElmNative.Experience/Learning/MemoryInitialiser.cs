@@ -8,19 +8,24 @@ public enum InitialisationKind
 {
     /// <summary>Embeddings of the question's first tokens; a shorter question is repeated (PEFT's text initialisation).</summary>
     Text,
-    /// <summary>Means of the embeddings of contiguous, equally long stretches of the question, so that no part of a long one is lost. A deviation from the paper.</summary>
+    /// <summary>
+    /// Means of the embeddings of contiguous, equally long stretches of the question, so that no part of a long one is lost. A deviation
+    /// from the paper.
+    /// </summary>
     Bins,
 }
 
 /// <summary>The first values of a memory.</summary>
 /// <param name="Rows">[rows x hidden] values</param>
 /// <param name="SpecialRows">
-/// how many of the first rows began as tokens that the tokenizer adds by itself (Llama's begin-of-text); they stay out of the memory's keys, as the question that is
-/// looked up has none
+/// how many of the first rows began as tokens that the tokenizer adds by itself (Llama's begin-of-text); they stay out of the memory's
+/// keys, as the question that is looked up has none
 /// </param>
 public sealed record Initialisation(float[] Rows, int SpecialRows);
 
-/// <summary>First values of a memory, from the text of its question alone: the instruction in front would make all memories start alike.</summary>
+/// <summary>
+/// First values of a memory, from the text of its question alone: the instruction in front would make all memories start alike.
+/// </summary>
 public static class MemoryInitialiser
 {
     /// <summary>The start of a new memory.</summary>
@@ -49,7 +54,8 @@ public static class MemoryInitialiser
     }
 
     /// <summary>
-    /// Means of contiguous bins: bin r covers the vectors [r n / rows, (r + 1) n / rows), and at least the one it starts in where there are fewer vectors than rows.
+    /// Means of contiguous bins: bin r covers the vectors [r n / rows, (r + 1) n / rows), and at least the one it starts in where there are
+    /// fewer vectors than rows.
     /// </summary>
     /// <param name="vectors">[n x width] values, n at least 1</param>
     /// <param name="width">elements of a vector</param>

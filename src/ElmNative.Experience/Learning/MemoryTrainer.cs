@@ -19,9 +19,9 @@ public sealed record TrainingTask(int Index, Problem Problem, int[] PromptIds);
 public sealed record TrainedMemory(Memory Memory, IReadOnlyList<StepRecord> Steps);
 
 /// <summary>
-/// Trains memories of several problems side by side, in lock-step: each step samples the rollouts of all of them in one batch, and sends those with a reward
-/// spread through one packed forward and backward pass. A memory's values depend on its own problem and the settings only, so the result is the same to
-/// the bit whatever was trained beside it.
+/// Trains memories of several problems side by side, in lock-step: each step samples the rollouts of all of them in one batch, and sends
+/// those with a reward spread through one packed forward and backward pass. A memory's values depend on its own problem and the settings
+/// only, so the result is the same to the bit whatever was trained beside it.
 /// </summary>
 public sealed class MemoryTrainer
 {
@@ -40,7 +40,10 @@ public sealed class MemoryTrainer
     /// <summary>The settings, with the step size made explicit.</summary>
     public TrainingSettings Settings { get; }
 
-    /// <summary>Bytes that the activations of a backward pass may take; what does not fit together runs one after another, with the same result.</summary>
+    /// <summary>
+    /// Bytes that the activations of a backward pass may take. Groups that do not fit together run one after another; a group that does not fit alone is recomputed
+    /// layer by layer. Changes no result.
+    /// </summary>
     public long ActivationMemory { get; init; } = ActivationBudget.Default;
 
     /// <summary>Makes a memory of each problem.</summary>
@@ -54,7 +57,8 @@ public sealed class MemoryTrainer
         CancellationToken cancellation = default)
     {
         if (Settings.Objective == Objective.Truth && tasks.FirstOrDefault(task => task.Problem.Answer is null) is { } unlabelled)
-            throw new ElmException($"problem {unlabelled.Index + 1} has no answer, and the truth objective needs one: give it one, or take --objective vote");
+            throw new ElmException($"problem {unlabelled.Index + 1} has no answer, and the truth objective needs one: "
+                + "give it one, or take --objective vote");
         Trainee[] trainees = [.. tasks.Select(task => new Trainee(task,
             MemoryInitialiser.Start(policy, task.Problem.Text, Settings.Rows, Settings.Initialisation), Settings))];
         if (Settings.Objective == Objective.Sft && Settings.Steps > 0)
@@ -98,11 +102,12 @@ public sealed class MemoryTrainer
         float[][][]? reference = null;
         if (Settings.Beta > 0)
         {
-            using IPolicyPass basePass = policy.Forward([.. trees.Select(tree => tree with { SoftPrompt = [] })], (float)Settings.Temperature, keepForBackward: false);
+            using IPolicyPass basePass = policy.Forward([.. trees.Select(tree => tree with { SoftPrompt = [] })],
+                (float)Settings.Temperature, keepForBackward: false);
             reference = basePass.LogProbs;
         }
         PolicyLoss loss = new(Settings.MaxTokens, Settings.Beta, Settings.ClipRange);
-        using IPolicyPass pass = policy.Forward(trees, (float)Settings.Temperature, keepForBackward: true);
+        using IPolicyPass pass = policy.Forward(trees, (float)Settings.Temperature, keepForBackward: true, ActivationMemory);
         PolicyLossResult[] losses = [.. active.Select((a, i) => loss.Compute(pass.LogProbs[i], null, reference?[i], a.Rollouts.Advantages))];
         float[][] gradients = pass.Backward([.. losses.Select(l => l.DLogProbs)]);
         for (int i = 0; i < active.Count; i++)
@@ -131,7 +136,9 @@ public sealed class MemoryTrainer
         return new Rollouts(completions, vote, rewards, Advantages.Of(rewards, Settings.ScaleByStd));
     }
 
-    /// <summary>1 for the label, 0 for another answer or none. An empty label can only come of the exact-string vote, where no answer is an answer.</summary>
+    /// <summary>
+    /// 1 for the label, 0 for another answer or none. An empty label can only come of the exact-string vote, where no answer is an answer.
+    /// </summary>
     private double Reward(string? answer, string? label) => label switch
     {
         null => 0,
@@ -160,7 +167,7 @@ public sealed class MemoryTrainer
 
     private void SupervisedUpdate(Trainee[] trainees, PackedTree[] trees, int step)
     {
-        using IPolicyPass pass = policy.Forward(trees, temperature: 1, keepForBackward: true);
+        using IPolicyPass pass = policy.Forward(trees, temperature: 1, keepForBackward: true, ActivationMemory);
         (double Loss, float[] DLogProbs)[] losses = [.. pass.LogProbs.Select(tree => SftLoss.Compute(tree[0]))];
         float[][] gradients = pass.Backward([.. losses.Select(l => new[] { l.DLogProbs })]);
         for (int i = 0; i < trainees.Length; i++)
@@ -221,7 +228,8 @@ public sealed class MemoryTrainer
     {
         string settings = JsonSerializer.Serialize(Settings, ExperienceJson.Lines.TrainingSettings);
         return [.. trainees.Select(t => new TrainedMemory(
-            new Memory(t.Rows, Retrieval.Mean(t.Rows.AsSpan(t.SpecialRows * policy.HiddenSize), policy.HiddenSize), policy.PoolKeys([t.Rows], t.SpecialRows)[0],
+            new Memory(t.Rows, Retrieval.Mean(t.Rows.AsSpan(t.SpecialRows * policy.HiddenSize), policy.HiddenSize),
+                policy.PoolKeys([t.Rows], t.SpecialRows)[0],
                 new Provenance(t.Task.Problem.Text, t.Task.Problem.Id, t.Task.Index, t.Vote?.Label ?? t.TargetAnswer, t.Vote?.Ratio, t.Updates,
                     Settings.Seed, policy.Fingerprint, policy.ModelType, settings)),
             t.Steps))];
@@ -276,7 +284,8 @@ public sealed class MemoryTrainer
         {
             double norm = optimiser.Step(Rows, gradient);
             if (!double.IsFinite(norm))
-                throw new ElmException($"the gradient of problem {Task.Index + 1} is not finite at training step {step + 1}: the model's weights or --lr are not usable");
+                throw new ElmException($"the gradient of problem {Task.Index + 1} is not finite at training step {step + 1}: "
+                    + "the model's weights or --lr are not usable");
             Updates++;
             return norm;
         }

@@ -9,9 +9,9 @@ public sealed record PolicyLossResult(double Loss, float[][] DLogProbs, double? 
 
 /// <summary>
 /// The clipped policy-gradient loss of one group with Dr. GRPO's aggregation:
-/// <c>loss = 1/(B S) sum_i sum_t [ -min(rho A_i, clip(rho, 1 - eps, 1 + eps) A_i) + beta k3 ]</c> with rho = exp(lp - lp_old), d = lp_ref - lp and
-/// k3 = exp(d) - d - 1. S is the constant length limit, not the padded width, so padding has no part in it.
-/// The division by the temperature between log-probabilities and logits belongs to the backward pass of the log-probabilities.
+/// <c>loss = 1/(B S) sum_i sum_t [ -min(rho A_i, clip(rho, 1 - eps, 1 + eps) A_i) + beta k3 ]</c>,
+/// with rho = exp(lp - lp_old), d = lp_ref - lp and k3 = exp(d) - d - 1. S is the constant length limit, not the padded width, so padding has
+/// no part in it. The division by the temperature between log-probabilities and logits belongs to the backward pass of the log-probabilities.
 /// </summary>
 /// <param name="MaxTokens">S, the length limit of a completion</param>
 /// <param name="Beta">weight of the KL term</param>

@@ -3,8 +3,8 @@ using System.Text.Json.Serialization;
 namespace ElmNative.Experience.Learning;
 
 /// <summary>
-/// What is logged of one training step of one memory: a line of <c>steps.jsonl</c>, with TRL's names where TRL has one. Values that the step did not compute are
-/// null: a step without reward spread runs no forward pass, and there is no KL without a reference.
+/// What is logged of one training step of one memory: a line of <c>steps.jsonl</c>, with TRL's names where TRL has one. Values that the
+/// step did not compute are null: a step without reward spread runs no forward pass, and there is no KL without a reference.
 /// </summary>
 public sealed record StepRecord
 {

@@ -18,7 +18,9 @@ public enum Objective
 /// <summary>Every choice in the training of a memory. The defaults are those of the bundled model.</summary>
 public sealed record TrainingSettings
 {
-    /// <summary>The fraction of the embedding matrix's root mean square that <c>--lr auto</c> stands for: 0.02 on the bundled model.</summary>
+    /// <summary>
+    /// The fraction of the embedding matrix's root mean square that <c>--lr auto</c> stands for: 0.02 on the bundled model.
+    /// </summary>
     public const double AutoFraction = 0.136;
 
     /// <summary>What the memory is trained for.</summary>
@@ -94,8 +96,9 @@ public static class Presets
     public static readonly TrainingSettings Tiny = new();
 
     /// <summary>
-    /// The paper on Qwen2.5-Math: temperature 1, raw prompt, 2048 new tokens, advantages divided by the standard deviation, a KL term. The paper's step size and KL weight
-    /// are lost; these are 0.05 of the embedding matrix's root mean square (ten steps move a row by at most half of it), and 0.001.
+    /// The paper on Qwen2.5-Math: temperature 1, raw prompt, 2048 new tokens, advantages divided by the standard deviation, a KL term. The
+    /// paper's step size and KL weight are lost; these are 0.05 of the embedding matrix's root mean square (ten steps move a row by at most
+    /// half of it), and 0.001.
     /// </summary>
     public static readonly TrainingSettings PaperQwen = new()
     {

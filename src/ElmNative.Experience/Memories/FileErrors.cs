@@ -15,7 +15,8 @@ internal static class FileErrors
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
-            throw new ElmException($"{path} cannot be written ({e.Message.TrimEnd('.')}): check that you may write there and that the disk has free space", e);
+            throw new ElmException($"{path} cannot be written ({e.Message.TrimEnd('.')}): "
+                + "check that you may write there and that the disk has free space", e);
         }
     }
 }

@@ -6,8 +6,8 @@ using ElmNative.Transformers.Checkpoints;
 namespace ElmNative.Experience.Memories;
 
 /// <summary>
-/// A memory as a safetensors file: <c>rows</c> [rows, hidden], <c>input_key</c> [hidden], <c>kv_key</c> [layers, headSize], all F32, and the provenance in the
-/// header's metadata. Equal memories give equal bytes; a file appears whole or not at all.
+/// A memory as a safetensors file: <c>rows</c> [rows, hidden], <c>input_key</c> [hidden], <c>kv_key</c> [layers, headSize], all F32, and
+/// the provenance in the header's metadata. Equal memories give equal bytes; a file appears whole or not at all.
 /// </summary>
 public static class MemoryFile
 {
@@ -55,8 +55,8 @@ public static class MemoryFile
             throw new ElmException($"{path} has memory format {version}, and this program knows {FormatVersion}: use the program that wrote it");
         string fingerprint = Text(file, "model_fingerprint"), type = Text(file, "model_type");
         if (fingerprint != policy.Fingerprint)
-            throw new ElmException($"{path} was made for another model ({type} {Short(fingerprint)}) than this one ({policy.ModelType} {Short(policy.Fingerprint)}): " +
-                "use it with its own model, or train a new one");
+            throw new ElmException($"{path} was made for another model ({type} {Short(fingerprint)}) than this one "
+                + $"({policy.ModelType} {Short(policy.Fingerprint)}): use it with its own model, or train a new one");
         Provenance provenance = new(Text(file, "problem"), file.Metadata.GetValueOrDefault("problem_id"), Number<int>(file, "index"),
             file.Metadata.GetValueOrDefault("label"), file.Metadata.ContainsKey("majority_ratio") ? Number<double>(file, "majority_ratio") : null,
             Number<int>(file, "updates"), Number<ulong>(file, "seed"), fingerprint, type, Text(file, "settings"));
@@ -69,7 +69,8 @@ public static class MemoryFile
     private static string Text(SafetensorsFile file, string key) => file.Metadata.GetValueOrDefault(key)
         ?? throw new ElmException($"{file.Path} lacks the metadata entry {key}: the memory is damaged, train a new one");
 
-    private static T Number<T>(SafetensorsFile file, string key) where T : IParsable<T> => T.TryParse(Text(file, key), CultureInfo.InvariantCulture, out T? value)
+    private static T Number<T>(SafetensorsFile file, string key) where T : IParsable<T> =>
+        T.TryParse(Text(file, key), CultureInfo.InvariantCulture, out T? value)
         ? value
         : throw new ElmException($"{file.Path} has a metadata entry {key} that is no number: the memory is damaged, train a new one");
 
@@ -77,7 +78,8 @@ public static class MemoryFile
     {
         float[] values = file.ReadF32(name, shape);
         int bad = Array.FindIndex(values, value => !float.IsFinite(value));
-        return bad < 0 ? values : throw new ElmException($"{file.Path}: the tensor {name} is not finite at element {bad}: the memory is damaged, train a new one");
+        return bad < 0 ? values : throw new ElmException($"{file.Path}: the tensor {name} is not finite at element {bad}: "
+            + "the memory is damaged, train a new one");
     }
 
     private static string Short(string fingerprint) => fingerprint.Length > 12 ? fingerprint[..12] : fingerprint;

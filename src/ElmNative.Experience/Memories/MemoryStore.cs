@@ -43,8 +43,8 @@ public sealed class MemoryStore
     }
 
     /// <summary>
-    /// Opens a folder to write to, made if need be, with as many of its first memories as are sound and belong to their place, and at most <paramref name="limit"/>.
-    /// No file is changed.
+    /// Opens a folder to write to, made if need be, with as many of its first memories as are sound and belong to their place, and at most
+    /// <paramref name="limit"/>. No file is changed.
     /// </summary>
     /// <exception cref="ElmException">the folder cannot be made</exception>
     public static MemoryStore Recover(string folder, IPolicy policy, int limit)

@@ -7,7 +7,10 @@ public enum RetrievalKind
 {
     /// <summary>Mean embedding of the question's tokens against the mean of a memory's rows.</summary>
     Input,
-    /// <summary>Each layer's pooled pre-rotary queries of the question alone against the pooled pre-rotary keys of a memory alone; the mean of the layers' cosines.</summary>
+    /// <summary>
+    /// Each layer's pooled pre-rotary queries of the question alone against the pooled pre-rotary keys of a memory alone; the mean of the
+    /// layers' cosines.
+    /// </summary>
     Kv,
 }
 
@@ -17,7 +20,8 @@ public enum RetrievalKind
 public readonly record struct Match(int Index, double Similarity);
 
 /// <summary>
-/// Finds the memory nearest to a question. Sums run in one fixed order in double precision, so that every machine and every batch size gets the same bits.
+/// Finds the memory nearest to a question. Sums run in one fixed order in double precision, so that every machine and every batch size gets
+/// the same bits.
 /// </summary>
 public static class Retrieval
 {
@@ -25,7 +29,8 @@ public static class Retrieval
     public const double SmallestNorm = 1e-12;
 
     /// <summary>
-    /// The token ids of a question as retrieval sees it: the question alone, without instruction, template and special tokens, which would dominate every mean.
+    /// The token ids of a question as retrieval sees it: the question alone, without instruction, template and special tokens, which would
+    /// dominate every mean.
     /// </summary>
     /// <exception cref="Compute.ElmException">the question has no token</exception>
     public static int[] QuestionIds(IPolicy policy, string question)
@@ -45,7 +50,8 @@ public static class Retrieval
     public static float[] Key(Memory memory, RetrievalKind kind) => kind == RetrievalKind.Kv ? memory.KvKey : memory.InputKey;
 
     /// <summary>
-    /// The most similar of the first <paramref name="limit"/> memories; the earliest among equals; null where there is none that has a direction.
+    /// The most similar of the first <paramref name="limit"/> memories; the earliest among equals; null where there is none that has a
+    /// direction.
     /// </summary>
     /// <param name="memories">memories in order of creation</param>
     /// <param name="kind">which keys are compared</param>
@@ -62,7 +68,8 @@ public static class Retrieval
     }
 
     /// <summary>
-    /// Mean over terms of the cosines of corresponding vectors. A term without direction on either side counts 0; null when no term has one.
+    /// Mean over terms of the cosines of corresponding vectors. A term without direction on either side counts 0; null when no term has
+    /// one.
     /// </summary>
     public static double? Similarity(ReadOnlySpan<float> query, ReadOnlySpan<float> key, int terms)
     {

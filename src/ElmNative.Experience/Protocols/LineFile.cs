@@ -3,8 +3,8 @@ using ElmNative.Experience.Memories;
 namespace ElmNative.Experience.Protocols;
 
 /// <summary>
-/// A file that grows by whole lines. A last line without its line break was cut off by a killed process: opening leaves it out, and the next write replaces it. A write
-/// that fails takes back what it wrote.
+/// A file that grows by whole lines. A last line without its line break was cut off by a killed process: opening leaves it out, and the
+/// next write replaces it. A write that fails takes back what it wrote.
 /// </summary>
 internal sealed class LineFile : IDisposable
 {

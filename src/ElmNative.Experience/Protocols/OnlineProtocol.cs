@@ -10,11 +10,13 @@ using ElmNative.Transformers.Generation;
 namespace ElmNative.Experience.Protocols;
 
 /// <summary>
-/// The online protocol over a stream of problems: retrieve a memory, answer greedily without and with it, route, then make this problem's own memory and store it.
-/// Problem t sees memories of problems before t only. No true answer is used except for reports, and by an objective or verifier that says so.
+/// The online protocol over a stream of problems: retrieve a memory, answer greedily without and with it, route, then make this problem's
+/// own memory and store it. Problem t sees memories of problems before t only. No true answer is used except for reports, and by an
+/// objective or verifier that says so.
 /// <para>
-/// A memory depends on its own problem alone, so a window of problems is worked side by side: plain answers in one batch, memories in one batch, then the
-/// memory-aided answers, where problem t of the window retrieves among the memories made before t. The records are the same to the byte for every window size.
+/// A memory depends on its own problem alone, so a window of problems is worked side by side: plain answers in one batch, memories in one
+/// batch, then the memory-aided answers, where problem t of the window retrieves among the memories made before t. The records are the same
+/// to the byte for every window size.
 /// </para>
 /// </summary>
 public sealed class OnlineProtocol
@@ -31,14 +33,16 @@ public sealed class OnlineProtocol
     /// <param name="verifier">settles disagreements; null to trust the memory wherever there is one</param>
     /// <param name="retrieval">how memories are found</param>
     /// <param name="training">how they are made</param>
+    /// <param name="activationMemory">see <see cref="MemoryTrainer.ActivationMemory"/></param>
     /// <exception cref="ElmException">a setting is out of its range</exception>
-    public OnlineProtocol(IPolicy policy, IAnswerChecker checker, IVerifier? verifier, RetrievalKind retrieval, TrainingSettings training)
+    public OnlineProtocol(IPolicy policy, IAnswerChecker checker, IVerifier? verifier, RetrievalKind retrieval, TrainingSettings training,
+        long activationMemory = ActivationBudget.Default)
     {
         this.policy = policy;
         this.checker = checker;
         this.verifier = verifier;
         this.retrieval = retrieval;
-        trainer = new MemoryTrainer(policy, checker, training);
+        trainer = new MemoryTrainer(policy, checker, training) { ActivationMemory = activationMemory };
     }
 
     /// <summary>What can change a result of a run over a set of problems.</summary>
@@ -93,7 +97,8 @@ public sealed class OnlineProtocol
         {
             policy.TokensGenerated = before;
         }
-        Summary summary = Summary.Of(folder.Samples) with { Verifier = verifier is { NeedsTruth: true } ? $"{verifier.Name} (upper bound)" : verifier?.Name ?? "none" };
+        string settledBy = verifier is { NeedsTruth: true } ? $"{verifier.Name} (upper bound)" : verifier?.Name ?? "none";
+        Summary summary = Summary.Of(folder.Samples) with { Verifier = settledBy };
         folder.Finish(summary);
         folder.Time(new TimingRecord { Event = "finished", Time = DateTime.UtcNow, Count = folder.Samples.Count });
         return summary;
@@ -188,7 +193,8 @@ public sealed class OnlineProtocol
                 SameFamily = problem.Family is null ? null : earlier[match.Value.Index].Family == problem.Family,
                 Response = aided.Text, Answer = aided.Answer, Correct = Correct(aided.Answer, problem), Tokens = aided.Completion.Tokens.Length,
             },
-            Verifier = decision.PlainScore is null && decision.MemoryScore is null ? null : new VerifierRecord(decision.PlainScore, decision.MemoryScore),
+            Verifier = decision.PlainScore is null && decision.MemoryScore is null ? null
+                : new VerifierRecord(decision.PlainScore, decision.MemoryScore),
             Route = decision.Route,
             RoutedAnswer = decision.Answer,
             Correct = Correct(decision.Answer, problem),
@@ -208,7 +214,8 @@ public sealed class OnlineProtocol
 
     private void RequireTruth(IReadOnlyList<Problem> problems)
     {
-        string? needs = verifier is { NeedsTruth: true } ? $"--verifier {verifier.Name}" : trainer.Settings.Objective == Objective.Truth ? "--objective truth" : null;
+        string? needs = verifier is { NeedsTruth: true } ? $"--verifier {verifier.Name}"
+            : trainer.Settings.Objective == Objective.Truth ? "--objective truth" : null;
         int missing = needs is null ? -1 : problems.ToList().FindIndex(problem => problem.Answer is null);
         if (missing >= 0)
             throw new ElmException($"{needs} needs the true answer of every problem, and problem {missing + 1} has none");

@@ -10,8 +10,8 @@ namespace ElmNative.Experience.Protocols;
 public sealed record ProblemSet(IReadOnlyList<Problem> Problems, string Hash);
 
 /// <summary>
-/// Reads JSON Lines: an object a line, with <c>problem</c> (text), and optionally <c>id</c> and <c>answer</c> (text or number) and <c>family</c> (text). Other
-/// members are ignored, blank lines are skipped.
+/// Reads JSON Lines: an object a line, with <c>problem</c> (text), and optionally <c>id</c> and <c>answer</c> (text or number) and
+/// <c>family</c> (text). Other members are ignored, blank lines are skipped.
 /// </summary>
 public static class ProblemFile
 {

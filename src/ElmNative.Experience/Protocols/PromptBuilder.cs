@@ -12,7 +12,9 @@ public sealed class PromptBuilder(IPolicy policy, bool raw = false)
     /// <summary>What stands in front of the problem.</summary>
     public const string Instruction = @"Please reason step by step, and put your final answer within \boxed{answer}.";
 
-    /// <summary>The prompt's text: one user message of the chat template and the opening of the answer; or the bare text where there is no template.</summary>
+    /// <summary>
+    /// The prompt's text: one user message of the chat template and the opening of the answer; or the bare text where there is no template.
+    /// </summary>
     public string Text(string problem)
     {
         string content = Instruction + "\n" + problem;
@@ -35,8 +37,9 @@ public sealed class PromptBuilder(IPolicy policy, bool raw = false)
             prompts[i] = Ids(problems[i].Text);
             long needed = (long)rows + prompts[i].Length + maxTokens;
             if (needed > policy.MaxPositions)
-                throw new ElmException($"problem {i + 1}{(problems[i].Id is { } id ? $" ({id})" : "")} does not fit the model's context of {policy.MaxPositions} " +
-                    $"positions: {rows} memory rows, {prompts[i].Length} prompt tokens and {maxTokens} new ones make {needed}; lower --max-tokens or shorten it");
+                throw new ElmException($"problem {i + 1}{(problems[i].Id is { } id ? $" ({id})" : "")} does not fit the model's context "
+                    + $"of {policy.MaxPositions} positions: {rows} memory rows, {prompts[i].Length} prompt tokens and {maxTokens} new ones make {needed}; "
+                    + "lower --max-tokens or shorten it");
         }
         return prompts;
     }

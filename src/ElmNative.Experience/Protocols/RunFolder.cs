@@ -11,8 +11,9 @@ namespace ElmNative.Experience.Protocols;
 /// The folder of a run: <c>run.json</c> (settings), <c>samples.jsonl</c> (a line a problem), <c>steps.jsonl</c> (a line a training step),
 /// <c>memories/</c>, <c>timings.jsonl</c> (all that has to do with time), and at the end <c>results.json</c>.
 /// <para>
-/// A problem is committed in this order, each part on the disk before the next: its memory file, its step lines, its sample line. So a process that is killed at
-/// any moment leaves the problems whose sample line is whole, with all that belongs to them; what goes beyond is dropped on the next opening.
+/// A problem is committed in this order, each part on the disk before the next: its memory file, its step lines, its sample line. So a
+/// process that is killed at any moment leaves the problems whose sample line is whole, with all that belongs to them; what goes beyond is
+/// dropped on the next opening.
 /// </para>
 /// </summary>
 public sealed class RunFolder : IDisposable
@@ -70,7 +71,8 @@ public sealed class RunFolder : IDisposable
     /// <exception cref="ElmException">
     /// unwritable; in use by another process; not empty and without a run; a run with another setting: names it
     /// </exception>
-    public static RunFolder Open(string path, IPolicy policy, RunSettings settings, RunEnvironment environment) => new(path, policy, settings, environment);
+    public static RunFolder Open(string path, IPolicy policy, RunSettings settings, RunEnvironment environment) =>
+        new(path, policy, settings, environment);
 
     /// <summary>Puts a finished problem on the disk.</summary>
     /// <exception cref="ElmException">the disk is full or gone; the problem counts as not done, and nothing of it stays</exception>
@@ -81,7 +83,7 @@ public sealed class RunFolder : IDisposable
         {
             Store.Add(trained.Memory);
             if (trained.Steps.Count > 0)
-                stepsFile.Append(Lines(trained.Steps.Select(step => JsonSerializer.SerializeToUtf8Bytes(step, ExperienceJson.Lines.StepRecord))), toDisk: true);
+                stepsFile.Append(Lines(trained.Steps.Select(s => JsonSerializer.SerializeToUtf8Bytes(s, ExperienceJson.Lines.StepRecord))), toDisk: true);
             samplesFile.Append(Lines([JsonSerializer.SerializeToUtf8Bytes(sample, ExperienceJson.Lines.SampleRecord)]), toDisk: true);
         }
         catch
@@ -165,7 +167,8 @@ public sealed class RunFolder : IDisposable
                 throw new ElmException($"{In(RunName)} belongs to another version of this program: name another output folder");
             JsonElement now = JsonSerializer.SerializeToElement(settings, ExperienceJson.Lines.RunSettings);
             if (Difference(root.GetProperty("settings"), now, "") is { } difference)
-                throw new ElmException($"{Path} holds a run with {difference}: give the same settings to go on with it, or name another output folder");
+                throw new ElmException($"{Path} holds a run with {difference}: "
+                    + "give the same settings to go on with it, or name another output folder");
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {

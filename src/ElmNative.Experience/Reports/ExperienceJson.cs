@@ -10,8 +10,8 @@ using ElmNative.Experience.Verification;
 namespace ElmNative.Experience.Reports;
 
 /// <summary>
-/// How records become JSON: snake_case names in order of declaration, numbers in the shortest form that reads back the same, every member written. Generated at
-/// compile time, so that a trimmed program has it.
+/// How records become JSON: snake_case names in order of declaration, numbers in the shortest form that reads back the same, every member
+/// written. Generated at compile time, so that a trimmed program has it.
 /// </summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(TrainingSettings))]

@@ -23,15 +23,19 @@ public sealed record Summary
     /// <summary>Problems.</summary>
     public required int Problems { get; init; }
     /// <summary>
-    /// Accuracies of the plain answer, the answer with the retrieved memory (a problem without one counts as wrong), the routed answer, and the better of plain and memory;
-    /// empty when no answer is known.
+    /// Accuracies of the plain answer, the answer with the retrieved memory (a problem without one counts as wrong), the routed answer, and
+    /// the better of plain and memory; empty when no answer is known.
     /// </summary>
     public required IReadOnlyList<Metric> Metrics { get; init; }
     /// <summary>Routes taken.</summary>
     public required RouteCounts Routes { get; init; }
-    /// <summary>Share of all problems whose retrieved memory comes from a problem of the same family; null where the data names no families.</summary>
+    /// <summary>
+    /// Share of all problems whose retrieved memory comes from a problem of the same family; null where the data names no families.
+    /// </summary>
     public double? RetrievedSameFamily { get; init; }
-    /// <summary>Mean share of rollouts that gave the majority answer, over problems and training steps; null where no vote was held.</summary>
+    /// <summary>
+    /// Mean share of rollouts that gave the majority answer, over problems and training steps; null where no vote was held.
+    /// </summary>
     public double? MeanMajorityRatio { get; init; }
     /// <summary>Share of labels (the last vote of each memory) that are the true answer; null where no answer is known.</summary>
     public double? LabelAccuracy { get; init; }
@@ -58,10 +62,12 @@ public sealed record Summary
                 Accuracy("routed", graded, s => s.Correct == true),
                 Accuracy("oracle_of_two", graded, s => s.Plain.Correct == true || s.Memory?.Correct == true),
             ],
-            Routes = new RouteCounts(samples.Count(s => s.Route == Route.Plain), samples.Count(s => s.Route == Route.Memory), samples.Count(s => s.Route == Route.Same)),
+            Routes = new RouteCounts(samples.Count(s => s.Route == Route.Plain),
+                samples.Count(s => s.Route == Route.Memory), samples.Count(s => s.Route == Route.Same)),
             RetrievedSameFamily = families ? (double)samples.Count(s => s.Memory?.SameFamily == true) / samples.Count : null,
             MeanMajorityRatio = Mean(samples.Select(s => s.OwnMemory.MeanMajorityRatio)),
-            LabelAccuracy = Mean(samples.Select(s => s.Answer is null || s.OwnMemory.MajorityRatio is null ? null : s.OwnMemory.LabelCorrect == true ? 1.0 : (double?)0.0)),
+            LabelAccuracy = Mean(samples.Where(s => s.Answer is not null && s.OwnMemory.MajorityRatio is not null)
+                .Select(s => s.OwnMemory.LabelCorrect == true ? 1.0 : (double?)0.0)),
             MeanPlainTokens = Mean(samples.Select(s => (double?)s.Plain.Tokens)) ?? 0,
             MeanMemoryTokens = Mean(samples.Select(s => (double?)s.Memory?.Tokens)),
         };

@@ -16,7 +16,8 @@ public sealed record Response(Completion Completion, string Text, string? Answer
 public sealed record VerifierQuery(Problem Problem, int[] PromptIds, IReadOnlyList<Response> Responses);
 
 /// <summary>
-/// Says which of several responses to trust. Scores are comparable within a query only; higher is better. A query's scores do not depend on the queries beside it.
+/// Says which of several responses to trust. Scores are comparable within a query only; higher is better. A query's scores do not depend on
+/// the queries beside it.
 /// </summary>
 public interface IVerifier
 {

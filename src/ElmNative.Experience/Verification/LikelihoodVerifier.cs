@@ -4,8 +4,8 @@ using ElmNative.Transformers.Models;
 namespace ElmNative.Experience.Verification;
 
 /// <summary>
-/// A baseline verifier: the mean log-probability of a response's tokens under the frozen model without any memory, at temperature 1. It leans towards
-/// what the model would have said anyway.
+/// A baseline verifier: the mean log-probability of a response's tokens under the frozen model without any memory, at temperature 1. It
+/// leans towards what the model would have said anyway.
 /// </summary>
 public sealed class LikelihoodVerifier(IPolicy policy) : IVerifier
 {
@@ -21,7 +21,8 @@ public sealed class LikelihoodVerifier(IPolicy policy) : IVerifier
         if (queries.Count == 0)
             return [];
         using IPolicyPass pass = policy.Forward(
-            [.. queries.Select(q => new PackedTree([], q.PromptIds, [.. q.Responses.Select(r => r.Completion.Tokens)]))], temperature: 1, keepForBackward: false);
+            [.. queries.Select(q => new PackedTree([], q.PromptIds, [.. q.Responses.Select(r => r.Completion.Tokens)]))],
+            temperature: 1, keepForBackward: false);
         return Array.ConvertAll(pass.LogProbs, tree => Array.ConvertAll(tree, Mean));
     }
 

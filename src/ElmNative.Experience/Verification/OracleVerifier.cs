@@ -17,7 +17,8 @@ public sealed class OracleVerifier(IAnswerChecker checker) : IVerifier
     /// <inheritdoc/>
     /// <exception cref="ElmException">a problem without an answer</exception>
     public double[][] Score(IReadOnlyList<VerifierQuery> queries) =>
-        [.. queries.Select(query => query.Responses.Select(r => r.Answer is not null && checker.Same(r.Answer, Truth(query)) ? 1.0 : 0.0).ToArray())];
+        [.. queries.Select(query => query.Responses
+            .Select(r => r.Answer is not null && checker.Same(r.Answer, Truth(query)) ? 1.0 : 0.0).ToArray())];
 
     private static string Truth(VerifierQuery query) => query.Problem.Answer
         ?? throw new ElmException($"the oracle verifier needs the true answer, and a problem has none: \"{query.Problem.Text}\"");

@@ -29,8 +29,8 @@ public sealed record RoutingCase(Problem Problem, int[] PromptIds, Response Plai
 public sealed record Decision(Route Route, string? Answer, double? PlainScore = null, double? MemoryScore = null);
 
 /// <summary>
-/// Chooses between the plain and the memory-aided response. Same answer: that answer. Else the verifier's favourite, the plain one on a tie. Two responses
-/// that state no answer disagree. Without a verifier the memory-aided response is returned wherever there is one.
+/// Chooses between the plain and the memory-aided response. Same answer: that answer. Else the verifier's favourite, the plain one on a
+/// tie. Two responses that state no answer disagree. Without a verifier the memory-aided response is returned wherever there is one.
 /// </summary>
 /// <param name="checker">says whether two answers are the same</param>
 /// <param name="verifier">settles disagreements; null to trust the memory</param>

@@ -119,7 +119,11 @@ public sealed class LanguageModel : IDisposable
     /// Forward over packed trees: the log-probability of every completion token under softmax(logits / temperature), and what a backward pass needs.
     /// One tree's values do not depend on the others.
     /// </summary>
-    public PackedPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    /// <param name="trees">what is computed</param>
+    /// <param name="temperature">above 0</param>
+    /// <param name="keepForBackward">keep what <see cref="PackedPass.Backward"/> reads</param>
+    /// <param name="activationMemory">bytes; a pass that would keep more (<see cref="TrainingBytesPerRow"/> for each row) recomputes layer by layer instead. Changes no bit.</param>
+    public PackedPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue)
     {
         foreach (PackedTree tree in trees)
         {
@@ -127,7 +131,7 @@ public sealed class LanguageModel : IDisposable
             foreach (int[] completion in tree.Completions)
                 RefuseUnknown(completion);
         }
-        return new PackedPass(this, trees, temperature, keepForBackward);
+        return new PackedPass(this, trees, temperature, keepForBackward, activationMemory);
     }
 
     /// <summary>

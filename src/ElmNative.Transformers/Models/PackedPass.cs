@@ -16,9 +16,10 @@ public sealed class PackedPass : IDisposable
     private readonly LayerState[] layers;
     private readonly RowLayout layout;
     private readonly Tensor predictingRows, targets, finalInput, finalHidden;
+    private readonly bool recomputes;
     private bool walkedBack;
 
-    internal PackedPass(LanguageModel model, IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    internal PackedPass(LanguageModel model, IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory)
     {
         this.model = model;
         this.trees = trees;
@@ -34,23 +35,8 @@ public sealed class PackedPass : IDisposable
             Tensor normed = rent.F32(rows, hidden), product = rent.F32(rows, model.Config.IntermediateSize);
             Tensor x = rent.F32(rows, hidden);
             model.EmbedInto(batch, trees, x, rent);
-            if (keepForBackward)
-            {
-                layers = new LayerState[model.Layers];
-                for (int i = 0; i < layers.Length; i++)
-                {
-                    layers[i] = model.Decoder.RentTrainingState(rent, rows, x, normed, product);
-                    x = layers[i].Output;
-                }
-            }
-            else
-            {
-                LayerState shared = model.Decoder.RentInferenceState(rent, rows);
-                shared.Input = shared.Middle = shared.Output = x;
-                shared.KeyStore = shared.Key;
-                shared.ValueStore = shared.Value;
-                layers = Enumerable.Repeat(shared, model.Layers).ToArray();
-            }
+            recomputes = keepForBackward && rows * model.TrainingBytesPerRow > activationMemory;
+            layers = keepForBackward ? RentLayers(x, normed, product) : Enumerable.Repeat(RentInference(x), model.Layers).ToArray();
             for (int i = 0; i < layers.Length; i++)
             {
                 model.Decoder.Project(i, layers[i]);
@@ -107,7 +93,14 @@ public sealed class PackedPass : IDisposable
 
         LayerGradients scratch = model.Decoder.RentGradients(rent, rows, layers[0].Normed, layers[0].Product);
         for (int i = layers.Length - 1; i >= 0; i--)
+        {
+            if (recomputes)
+            {
+                model.Decoder.Project(i, layers[i]);
+                model.Decoder.Mix(i, layout, layers[i]);
+            }
             model.Decoder.Backward(i, layout, layers[i], scratch, gradient);
+        }
 
         float[][] result = new float[trees.Count][];
         for (int t = 0; t < result.Length; t++)
@@ -121,6 +114,32 @@ public sealed class PackedPass : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => rent.Dispose();
+
+    /// <summary>
+    /// The sets of tensors that the backward pass reads. Where all of them would not fit the activation memory, one set serves every layer, only the layers' inputs
+    /// are kept, and the backward pass computes each layer once more: the same operations on the same inputs, so the same bits.
+    /// </summary>
+    private LayerState[] RentLayers(Tensor x, Tensor normed, Tensor product)
+    {
+        LayerState[] states = new LayerState[model.Layers];
+        for (int i = 0; i < states.Length; i++)
+        {
+            states[i] = i == 0 || !recomputes
+                ? model.Decoder.RentTrainingState(rent, batch.Rows, x, normed, product)
+                : states[0] with { Input = x, Output = rent.F32(batch.Rows, model.HiddenSize) };
+            x = states[i].Output;
+        }
+        return states;
+    }
+
+    private LayerState RentInference(Tensor x)
+    {
+        LayerState shared = model.Decoder.RentInferenceState(rent, batch.Rows);
+        shared.Input = shared.Middle = shared.Output = x;
+        shared.KeyStore = shared.Key;
+        shared.ValueStore = shared.Value;
+        return shared;
+    }
 
     private float[][][] Unpack(Tensor values)
     {

@@ -107,14 +107,12 @@ public sealed class BytePairTokenizer : ITokenizer
     /// <inheritdoc/>
     public ITokenStream Stream(bool skipSpecialTokens) => new TokenStream(this, skipSpecialTokens);
 
-    /// <summary>The bytes that an id decodes to; none for a special token that is left out.</summary>
-    /// <exception cref="ElmException">the id has no token</exception>
-    internal ReadOnlySpan<byte> BytesOf(int id, bool skipSpecialTokens)
-    {
-        if (!vocabulary.TryGetBytes(id, out ReadOnlySpan<byte> token))
-            throw new ElmException($"{file}: there is no token with the id {id}; use ids of this tokenizer.");
-        return skipSpecialTokens && special.Contains(id) ? [] : token;
-    }
+    /// <summary>
+    /// The bytes that an id decodes to; none for a special token that is left out, and none for an id without a token: models have padding rows beyond their
+    /// tokenizer's vocabulary, which a sampler can draw.
+    /// </summary>
+    internal ReadOnlySpan<byte> BytesOf(int id, bool skipSpecialTokens) =>
+        vocabulary.TryGetBytes(id, out ReadOnlySpan<byte> token) && !(skipSpecialTokens && special.Contains(id)) ? token : [];
 
     private void EncodeText(byte[] text, TextPart part, List<TextPart> inner, Pieces pieces, List<int> ids)
     {

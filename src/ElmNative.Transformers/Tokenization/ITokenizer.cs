@@ -11,7 +11,7 @@ public interface ITokenizer
     /// <param name="addSpecialTokens">let the post-processor add its tokens (Llama's begin-of-text, say)</param>
     int[] Encode(string text, bool addSpecialTokens);
 
-    /// <summary>Decodes ids. Bytes that are no UTF-8 become U+FFFD. Ids without a token are an error.</summary>
+    /// <summary>Decodes ids. Bytes that are no UTF-8 become U+FFFD. Ids without a token decode to nothing, as with Hugging Face.</summary>
     /// <param name="ids">token ids</param>
     /// <param name="skipSpecialTokens">leave out added tokens that are marked special</param>
     string Decode(ReadOnlySpan<int> ids, bool skipSpecialTokens);

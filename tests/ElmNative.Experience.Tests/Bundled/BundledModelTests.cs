@@ -12,7 +12,9 @@ using ElmNative.Transformers.Models;
 
 namespace ElmNative.Experience.Tests.Bundled;
 
-/// <summary>The method on the bundled model, on few problems: what an independent implementation measured, and that no way of running changes a bit.</summary>
+/// <summary>
+/// The method on the bundled model, on few problems: what an independent implementation measured, and that no way of running changes a bit.
+/// </summary>
 [TestClass]
 public sealed class BundledModelTests
 {
@@ -69,13 +71,21 @@ public sealed class BundledModelTests
         Assert.AreEqual(0.0, updated.Max(s => s.LogprobDifferenceMax));
     }
 
-    private static void Run(string path, TrainingSettings settings, int parallel, int threads, int limit)
+    [TestMethod]
+    public void Untrained_memories_do_not_help()
+    {
+        using TestFolder folder = new();
+        Summary summary = Run(folder.In("run"), Presets.Tiny with { Steps = 0 }, parallel: 16, threads: 0, limit: 30);
+        Assert.IsLessThanOrEqualTo(summary["plain"]!.Correct, summary["memory"]!.Correct);
+    }
+
+    private static Summary Run(string path, TrainingSettings settings, int parallel, int threads, int limit)
     {
         using CpuBackend backend = new(threads);
         using LanguageModel model = LanguageModel.Load(Repository.TinyMath, backend);
         ModelPolicy policy = new(model);
         OnlineProtocol protocol = new(policy, new AnswerChecker(), new LikelihoodVerifier(policy), RetrievalKind.Input, settings);
-        protocol.Run(path, ProblemFile.Read(Stream, limit),
+        return protocol.Run(path, ProblemFile.Read(Stream, limit),
             new RunEnvironment { Model = "tiny-math", Data = "stream", Program = "test", Device = backend.Description, Parallel = parallel, Threads = threads });
     }
 }

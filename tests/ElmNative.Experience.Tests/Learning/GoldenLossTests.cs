@@ -3,7 +3,10 @@ using ElmNative.Transformers.Checkpoints;
 
 namespace ElmNative.Experience.Tests.Learning;
 
-/// <summary>The losses on the log-probabilities of an independent implementation. (The model's own log-probabilities and gradients are replayed elsewhere.)</summary>
+/// <summary>
+/// The losses on the log-probabilities of an independent implementation. (The model's own log-probabilities and gradients are replayed
+/// elsewhere.)
+/// </summary>
 [TestClass]
 public sealed class GoldenLossTests
 {

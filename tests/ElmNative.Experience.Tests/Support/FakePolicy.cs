@@ -7,8 +7,8 @@ using ElmNative.Transformers.Tokenization;
 namespace ElmNative.Experience.Tests.Support;
 
 /// <summary>
-/// A stand-in for the model: every value is a hash of exactly what it may depend on, so that a single changed bit upstream changes everything downstream. Answers are
-/// 0, 1 or 2 in a box; rollouts disagree often.
+/// A stand-in for the model: every value is a hash of exactly what it may depend on, so that a single changed bit upstream changes
+/// everything downstream. Answers are 0, 1 or 2 in a box; rollouts disagree often.
 /// </summary>
 internal sealed class FakePolicy : IPolicy
 {
@@ -63,7 +63,7 @@ internal sealed class FakePolicy : IPolicy
         return result;
     }
 
-    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward)
+    public IPolicyPass Forward(IReadOnlyList<PackedTree> trees, float temperature, bool keepForBackward, long activationMemory = long.MaxValue)
     {
         (keepForBackward ? TrainingPasses : ReferencePasses).Add(trees.Count);
         return new Pass(this, trees, temperature);

@@ -51,6 +51,21 @@ public class PackedPassTests
     });
 
     [TestMethod]
+    [DataRow(SmallModels.Qwen3)]
+    [DataRow(SmallModels.Qwen2Half)]
+    public void RecomputingLayersChangesNoBit(string config) => WithRandom(config, ElementType.F16, model =>
+    {
+        PackedTree[] trees = Trees(model);
+        using PackedPass kept = model.Forward(trees, 0.9f, keepForBackward: true), recomputed = model.Forward(trees, 0.9f, keepForBackward: true, activationMemory: 1);
+        float[][] expected = kept.Backward(Slopes(kept, 5)), actual = recomputed.Backward(Slopes(recomputed, 5));
+        for (int t = 0; t < trees.Length; t++)
+        {
+            CollectionAssert.AreEqual(kept.LogProbs[t][0], recomputed.LogProbs[t][0]);
+            CollectionAssert.AreEqual(expected[t], actual[t]);
+        }
+    });
+
+    [TestMethod]
     public void ThreadsChangeNoBit()
     {
         float[][]? first = null;

@@ -175,9 +175,9 @@ public class TokenizerComponentTests
         Assert.AreEqual(2000, tokenizer.IdOf("<new>"));
         Assert.AreEqual(2001, tokenizer.VocabularySize);
         Assert.AreEqual("ab", tokenizer.Decode(tokenizer.Encode("a<new><tool>b", false), skipSpecialTokens: true));
-        StringAssert.Contains(Assert.ThrowsExactly<ElmException>(() => tokenizer.Decode([1999], false)).Message, "1999");
-        Assert.ThrowsExactly<ElmException>(() => tokenizer.Decode([-1], false));
-        Assert.ThrowsExactly<ElmException>(() => tokenizer.Stream(false).Next(5000));
+        Assert.AreEqual("", tokenizer.Decode([1999], false), "models have rows beyond their tokenizer's vocabulary");
+        Assert.AreEqual("", tokenizer.Decode([-1], false));
+        Assert.AreEqual("", tokenizer.Stream(false).Next(5000));
     }
 
     [TestMethod]

@@ -1,0 +1,111 @@
+// The outer-product form of a matrix product: out[m, columns] = sum over n of a[m, n] * w[n, columns], lanes along the columns, rising n. It
+// carries the backward pass of linear layers and both products of attention.
+
+namespace elm::ELM_PATH {
+
+/// What the sum meets in `out`.
+enum class Start {
+    zero,    // out = sum
+    add,     // out = out + sum
+    resume,  // the chain of the sum goes on from out
+};
+
+struct Axpy {
+    const float* a;
+    int64_t a_row, a_step;  // floats from row to row, and from term to term
+    const uint8_t* w;
+    int64_t w_stride;  // bytes from term to term
+    int count;         // terms
+    float* out;
+    int64_t out_row;  // floats
+};
+
+/// R rows, V vectors wide; `last` columns of the last vector exist.
+template <class W, int R, int V>
+static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, const uint8_t* w, int64_t w_stride, int count, Start start,
+                                 float* out, int64_t out_row, int last) {
+    Lanes acc[R][V];
+    ELM_UNROLL
+    for (int r = 0; r < R; r++)
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            acc[r][v] = zero();
+    if (start == Start::resume)
+        ELM_UNROLL
+        for (int r = 0; r < R; r++)
+            ELM_UNROLL
+            for (int v = 0; v < V; v++)
+                acc[r][v] = load(out + r * out_row + v * lane_count, v == V - 1 ? last : lane_count);
+    if (last == lane_count) {
+        for (int n = 0; n < count; n++, a += a_step, w += w_stride) {
+            Lanes b[V];
+            ELM_UNROLL
+            for (int v = 0; v < V; v++)
+                b[v] = load_as<W>(w + v * lane_count * W::size);
+            ELM_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Lanes s = set(a[r * a_row]);
+                ELM_UNROLL
+                for (int v = 0; v < V; v++)
+                    acc[r][v] = fma(s, b[v], acc[r][v]);
+            }
+        }
+    } else {
+        for (int n = 0; n < count; n++, a += a_step, w += w_stride) {
+            Lanes b[V];
+            ELM_UNROLL
+            for (int v = 0; v < V; v++)
+                b[v] = v == V - 1 ? load_as<W>(w + v * lane_count * W::size, last) : load_as<W>(w + v * lane_count * W::size);
+            ELM_UNROLL
+            for (int r = 0; r < R; r++) {
+                const Lanes s = set(a[r * a_row]);
+                ELM_UNROLL
+                for (int v = 0; v < V; v++)
+                    acc[r][v] = fma(s, b[v], acc[r][v]);
+            }
+        }
+    }
+    ELM_UNROLL
+    for (int r = 0; r < R; r++)
+        ELM_UNROLL
+        for (int v = 0; v < V; v++) {
+            float* to = out + r * out_row + v * lane_count;
+            const int n = v == V - 1 ? last : lane_count;
+            store(to, start == Start::add ? add(load(to, n), acc[r][v]) : acc[r][v], n);
+        }
+}
+
+template <class W, int R>
+static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) {
+    const float* a = t.a + row * t.a_row;
+    float* out = t.out + row * t.out_row;
+    for (int k = 0; k < columns; k += lane_count * axpy_vectors) {
+        const int rest = columns - k < lane_count * axpy_vectors ? columns - k : lane_count * axpy_vectors;
+        const int vectors = (rest + lane_count - 1) / lane_count;
+        const int last = rest - (vectors - 1) * lane_count;
+        const uint8_t* w = t.w + k * W::size;
+        switch (vectors) {
+        case 1: axpy_tile<W, R, 1>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
+        case 2: axpy_tile<W, R, 2>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
+        case 3: if constexpr (axpy_vectors >= 3) axpy_tile<W, R, 3>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
+        default: if constexpr (axpy_vectors >= 4) axpy_tile<W, R, 4>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last); break;
+        }
+    }
+}
+
+template <class W>
+static void axpy(const Axpy& t, int64_t rows, int columns, Start start) {
+    int64_t row = 0;
+    for (; row + axpy_rows <= rows; row += axpy_rows)
+        axpy_row_tile<W, axpy_rows>(t, row, columns, start);
+    switch (rows - row) {
+    case 5: if constexpr (axpy_rows > 5) axpy_row_tile<W, 5>(t, row, columns, start); break;
+    case 4: if constexpr (axpy_rows > 4) axpy_row_tile<W, 4>(t, row, columns, start); break;
+    case 3: if constexpr (axpy_rows > 3) axpy_row_tile<W, 3>(t, row, columns, start); break;
+    case 2: if constexpr (axpy_rows > 2) axpy_row_tile<W, 2>(t, row, columns, start); break;
+    case 1: if constexpr (axpy_rows > 1) axpy_row_tile<W, 1>(t, row, columns, start); break;
+    default: break;
+    }
+}
+
+}  // namespace elm::ELM_PATH
