@@ -19,7 +19,7 @@ function Show-Usage {
   build    compile everything
   run      build, then the main job: the online protocol on the bundled model (arguments go to `elmn stream`)
   test     build, then all tests; ends with a line "N passed, N failed, N skipped"
-  bench    build, then the benchmarks (arguments go to the bench program)
+  bench    build, then `elmn bench` with the arguments; without any: the bundled model's speed, and every operation
   pack     build a folder out/pack/elmn-<runtime> that runs where no .NET is installed
   clean    remove out/
 '@
@@ -92,7 +92,12 @@ switch ($Verb) {
         exit $LASTEXITCODE
     }
     'test' { Invoke-Tests }
-    'bench' { Build-All; & $Program bench @Rest; exit $LASTEXITCODE }
+    'bench' {
+        Build-All
+        & $Program bench @Rest
+        if ($LASTEXITCODE -eq 0 -and $Rest.Count -eq 0) { Write-Output ''; & $Program bench --kernels }
+        exit $LASTEXITCODE
+    }
     'pack' { New-Pack }
     'clean' { if (Test-Path out) { Remove-Item -Recurse -Force out } }
     { $_ -in '--help', '-h', 'help' } { Show-Usage }

@@ -14,7 +14,7 @@ usage() {
   build    compile everything; leaves out/elmn
   run      build, then the main job: the online protocol on the bundled model (arguments go to `elmn stream`)
   test     build, then all tests; ends with a line "N passed, N failed, N skipped" (arguments go to the test programs, e.g. --filter Name)
-  bench    build, then the benchmarks (arguments go to the bench program)
+  bench    build, then `elmn bench` with the arguments; without any: the bundled model's speed, and every operation
   pack     build a folder out/pack/elmn-linux-x64 that runs where no .NET is installed
   clean    remove out/
 END
@@ -82,6 +82,14 @@ run() {
     exec out/elmn stream --model $tiny/model --data $tiny/stream.jsonl --limit 100 --parallel 16 --out out/runs/tiny-math --overwrite "$@"
 }
 
+bench() {
+    build
+    [[ $# -eq 0 ]] || exec out/elmn bench "$@"
+    out/elmn bench
+    echo
+    out/elmn bench --kernels
+}
+
 # Adds up the counts of a test program's summary, e.g. "  succeeded: 12".
 count() {
     awk -v key="$1:" '$1 == key { n += $2 } END { print n + 0 }' "$2"
@@ -146,7 +154,7 @@ case $verb in
     build) build && echo "out/elmn is ready" ;;
     run) run "$@" ;;
     test) run_tests "$@" ;;
-    bench) build && exec out/elmn bench "$@" ;;
+    bench) bench "$@" ;;
     pack) pack ;;
     clean) rm -rf out ;;
     -h | --help | help) usage ;;

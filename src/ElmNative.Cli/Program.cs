@@ -52,7 +52,7 @@ internal static class Program
             settings.CaseInsensitiveEnumValues = true;
             settings.ParsingCulture = System.Globalization.CultureInfo.InvariantCulture;
         });
-        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, ChatOptions, MemoryOptions, ScoreOptions, GradeOptions, TokenizeOptions, VerifyOptions, InfoOptions>(args);
+        ParserResult<object> result = parser.ParseArguments<StreamOptions, TrainOptions, GenerateOptions, ChatOptions, MemoryOptions, ScoreOptions, GradeOptions, TokenizeOptions, VerifyOptions, BenchOptions, InfoOptions>(args);
         return result.MapResult(
             (StreamOptions options) => StreamVerb.Run(options, cancellation),
             (TrainOptions options) => TrainVerb.Run(options, cancellation),
@@ -63,6 +63,7 @@ internal static class Program
             (GradeOptions options) => GradeVerb.Run(options),
             (TokenizeOptions options) => TokenizeVerb.Run(options),
             (VerifyOptions options) => VerifyVerb.Run(options),
+            (BenchOptions options) => BenchVerb.Run(options, cancellation),
             (InfoOptions options) => InfoVerb.Run(options),
             errors => Explain(result, errors.ToArray()));
     }

@@ -37,7 +37,8 @@ internal static class InfoVerb
         return 0;
     }
 
-    private static string ProcessorName()
+    /// <summary>The processor as its maker calls it, or "unknown".</summary>
+    public static string ProcessorName()
     {
         const string file = "/proc/cpuinfo", key = "model name";
         if (!File.Exists(file))

@@ -7,7 +7,7 @@ namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>
 /// The tokenizer of a random checkpoint: byte-level BPE without merges, so that every byte is a token, and three special tokens behind
-/// them.
+/// them. Every other id of the vocabulary has a name that no text is encoded to, so that whatever the model draws can be written.
 /// </summary>
 internal static class RandomCheckpointTokenizer
 {
@@ -24,7 +24,7 @@ internal static class RandomCheckpointTokenizer
         if (vocabularySize < 256 + Special.Length)
             throw new ElmException($"a byte tokenizer needs a vocabulary of {256 + Special.Length}, but vocab_size is {vocabularySize}: "
                 + "make it larger");
-        WriteJson(Path.Combine(folder, "tokenizer.json"), WriteTokenizer);
+        WriteJson(Path.Combine(folder, "tokenizer.json"), json => WriteTokenizer(json, vocabularySize));
         WriteJson(Path.Combine(folder, "tokenizer_config.json"), json =>
         {
             json.WriteString("tokenizer_class", "Qwen2Tokenizer");
@@ -42,7 +42,7 @@ internal static class RandomCheckpointTokenizer
         File.Delete(Path.Combine(folder, "tokenizer_config.json"));
     }
 
-    private static void WriteTokenizer(Utf8JsonWriter json)
+    private static void WriteTokenizer(Utf8JsonWriter json, int vocabularySize)
     {
         json.WriteString("version", "1.0");
         json.WriteNull("truncation");
@@ -80,6 +80,8 @@ internal static class RandomCheckpointTokenizer
             bool printable = b is >= '!' and <= '~' or >= 0xA1 and <= 0xAC or >= 0xAE;
             json.WriteNumber(((char)(printable ? b : stand++)).ToString(), b);
         }
+        for (int id = 256 + Special.Length; id < vocabularySize; id++)
+            json.WriteNumber($"<{id}>", id);
         json.WriteEndObject();
         json.WriteStartArray("merges");
         json.WriteEndArray();

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using ElmNative.Compute;
 using ElmNative.Transformers.Checkpoints;
+using ElmNative.Transformers.Tokenization;
 using static ElmNative.Transformers.Tests.Checkpoints.CheckpointTestKit;
 
 namespace ElmNative.Transformers.Tests.Checkpoints;
@@ -86,13 +87,21 @@ public sealed class RandomCheckpointTests
     }
 
     [TestMethod]
-    public void TheByteTokenizerHasEveryByteOnce()
+    public void TheByteTokenizerHasEveryByteAndEveryIdOnce()
     {
         new RandomCheckpoint { Config = RandomCheckpoint.SmallPrm, ByteTokenizer = true }.Write(folder.Root);
         using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(folder.PathOf("tokenizer.json")));
         JsonProperty[] vocabulary = [.. json.RootElement.GetProperty("model").GetProperty("vocab").EnumerateObject()];
-        CollectionAssert.AreEqual(Enumerable.Range(0, 256).ToArray(), vocabulary.Select(piece => piece.Value.GetInt32()).ToArray());
-        Assert.HasCount(256, vocabulary.Select(piece => piece.Name).Distinct().ToArray());
+        const int size = 2048;
+        // 256 to 258 are the special tokens, which are no part of it.
+        int[] ids = [.. Enumerable.Range(0, 256), .. Enumerable.Range(259, size - 259)];
+        CollectionAssert.AreEqual(ids, vocabulary.Select(piece => piece.Value.GetInt32()).ToArray());
+        Assert.HasCount(ids.Length, vocabulary.Select(piece => piece.Name).Distinct().ToArray());
+        Assert.IsTrue(vocabulary[..256].All(piece => piece.Name.Length == 1));
+        BytePairTokenizer tokenizer = BytePairTokenizer.Load(folder.Root);
+        Assert.AreEqual(size, tokenizer.VocabularySize);
+        Assert.AreEqual("A<2000>", tokenizer.Decode([65, 2000], skipSpecialTokens: true));
+        CollectionAssert.AreEqual("A<2000>".Select(c => (int)c).ToArray(), tokenizer.Encode("A<2000>", addSpecialTokens: false));
         // A space is U+0120 and a newline U+010A in every byte-level vocabulary.
         Assert.AreEqual((32, 10, 65), (Id("Ġ"), Id("Ċ"), Id("A")));
         int Id(string piece) => vocabulary.Single(entry => entry.Name == piece).Value.GetInt32();

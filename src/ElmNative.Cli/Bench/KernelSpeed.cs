@@ -1,0 +1,49 @@
+using ElmNative.Cli.Bench.Kernels;
+using ElmNative.Compute;
+
+namespace ElmNative.Cli.Bench;
+
+/// <summary>Every operation of the backend against the machine's limits, each checked before it is timed.</summary>
+internal sealed class KernelSpeed(BenchSession session, IBackend backend, int threads)
+{
+    /// <summary>Measures and prints the operations whose name contains a text.</summary>
+    /// <exception cref="ElmException">no operation has such a name; an operation computes something wrong (the table is printed before)</exception>
+    public void Run(string? filter)
+    {
+        KernelCase[] cases = [.. KernelCases.All().Where(c => c.Name.Contains(filter ?? "", StringComparison.OrdinalIgnoreCase))];
+        if (cases.Length == 0)
+            throw new ElmException($"no operation has '{filter}' in its name: try a shorter --filter, like linear or attention");
+        MachineLimits limits = MachineLimits.Measure(threads);
+        BenchSession.Progress($"{limits}");
+        BenchReport report = session.Report(new("operation", "operation"), new("check", "check"), new("us", "microseconds", "0.0"), new("GB/s", "gigabytes_per_second", "0.0"),
+            new("GFLOP/s", "gigaflops", "0.0"), new("limit", "limit"), new("of copy bandwidth", "of_copy_bandwidth", "0 %"), new("of FMA peak", "of_fma_peak", "0 %"), new("warm us", "warm_microseconds", "0.0"));
+        int wrong = 0;
+        foreach (KernelCase kernelCase in cases)
+        {
+            session.Cancellation.ThrowIfCancellationRequested();
+            KernelTime time = Stopclock.Measure(kernelCase, backend);
+            if (!time.Right)
+            {
+                wrong++;
+                report.Row(kernelCase.Name, "FAIL", null, null, null, null, null, null, null);
+                BenchSession.Progress($"{kernelCase.Name}: FAIL");
+                continue;
+            }
+            double bytes = time.Bytes / time.Seconds / 1e9, flops = time.Flops / time.Seconds / 1e9;
+            double ofCopy = bytes / limits.CopyGigabytes, ofPeak = flops / limits.Gigaflops;
+            report.Row(kernelCase.Name, "ok", time.Seconds * 1e6, bytes, flops, Limit(ofCopy, ofPeak), ofCopy, ofPeak, time.WarmSeconds * 1e6);
+            BenchSession.Progress($"{kernelCase.Name}: {time.Seconds * 1e6:0.0} us, {Math.Max(ofCopy, ofPeak):0 %} of the limit");
+        }
+        report.Fact("limits", limits.ToString());
+        session.Print(report, backend.Description);
+        if (wrong > 0)
+            throw new ElmException($"{wrong} of {cases.Length} operations differ from double precision: see FAIL above");
+    }
+
+    /// <summary>The limit that an operation comes nearest to; neither where it is far from both and something else costs the time: exponentials, a search, the call itself.</summary>
+    private static string Limit(double ofCopy, double ofPeak)
+    {
+        const double near = 0.5;
+        return Math.Max(ofCopy, ofPeak) < near ? "neither" : ofCopy > ofPeak ? "bytes" : "FLOPs";
+    }
+}

@@ -1,0 +1,57 @@
+using ElmNative.Compute;
+
+namespace ElmNative.Cli.Bench.Kernels;
+
+/// <summary>What became of a kernel.</summary>
+/// <param name="Right">its values agree with double precision; only then was it timed</param>
+/// <param name="Seconds">median with cold operands</param>
+/// <param name="WarmSeconds">median on the same operands again and again, where they fit the caches; else null</param>
+/// <param name="Bytes">bytes that it must move</param>
+/// <param name="Flops">its arithmetic</param>
+internal readonly record struct KernelTime(bool Right, double Seconds, double? WarmSeconds, double Bytes, double Flops);
+
+/// <summary>Checks a kernel and then times it.</summary>
+internal static class Stopclock
+{
+    private const int MostCopies = 4096;
+
+    /// <summary>
+    /// Makes as many copies of the operands as span <see cref="MachineLimits.ColdBytes"/> and runs over them in turn: when one comes up again, others
+    /// have driven it out of the caches.
+    /// </summary>
+    public static KernelTime Measure(KernelCase kernelCase, IBackend backend)
+    {
+        List<Operands> operands = [];
+        try
+        {
+            List<Kernel> kernels = [Make()];
+            if (!(kernels[0].Check() <= 1))
+                return new KernelTime(false, 0, null, 0, 0);
+            long copies = Math.Clamp((MachineLimits.ColdBytes + operands[0].Bytes - 1) / operands[0].Bytes, 1, MostCopies);
+            while (kernels.Count < copies)
+                kernels.Add(Make());
+            // Behind the check the first copy is warm: begin with the next.
+            double cold = Measured.MedianSeconds(i => Run(kernels[(i + 1) % kernels.Count]));
+            double? warm = copies >= 8 ? Measured.MedianSeconds(_ => Run(kernels[0])) : null;
+            return new KernelTime(true, cold, warm, kernels[0].Bytes, kernels[0].Flops);
+        }
+        finally
+        {
+            foreach (Operands some in operands)
+                some.Dispose();
+        }
+
+        Kernel Make()
+        {
+            Operands some = new(backend);
+            operands.Add(some);
+            return kernelCase.Make(some);
+        }
+
+        void Run(Kernel kernel)
+        {
+            kernel.Run();
+            backend.Synchronize();
+        }
+    }
+}
