@@ -10,7 +10,7 @@ namespace ElmNative.Transformers.Generation;
 /// </summary>
 public sealed class Generator(LanguageModel model)
 {
-    private int maxSequences = 256;
+    private int maxSequences = 512;
 
     /// <summary>Called after every decode step with the number of tokens that it drew (for progress and rates).</summary>
     public Action<int>? TokensGenerated { get; set; }
@@ -23,7 +23,9 @@ public sealed class Generator(LanguageModel model)
     /// </summary>
     public long KeyValueBudget { get; set; } = 4L << 30;
 
-    /// <summary>The most completions that decode at once, at least 1. Changes no result.</summary>
+    /// <summary>
+    /// The most completions that decode at once, at least 1. More of them share a reading of the weights and take more working memory. Changes no result.
+    /// </summary>
     public int MaxSequences
     {
         get => maxSequences;

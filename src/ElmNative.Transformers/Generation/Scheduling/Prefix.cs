@@ -50,11 +50,15 @@ internal sealed class Sequence(Prefix prefix, int rollout, int firstSlot)
 {
     private readonly int[] tokens = new int[prefix.TokenLimit];
     private readonly float[] logProbs = new float[prefix.TokenLimit];
+    private bool ended;
 
+    /// <summary>What it shares with the other rollouts of its request.</summary>
     public Prefix Prefix { get; } = prefix;
 
+    /// <summary>Index among the rollouts of its request.</summary>
     public int Rollout { get; } = rollout;
 
+    /// <summary>First of its own slots in the store.</summary>
     public int FirstSlot { get; } = firstSlot;
 
     /// <summary>Tokens drawn so far.</summary>
@@ -72,12 +76,10 @@ internal sealed class Sequence(Prefix prefix, int rollout, int firstSlot)
     {
         tokens[Length] = token;
         logProbs[Length++] = logProb;
-        Ended = isEnd && !Prefix.Asked.IgnoreEndTokens;
-        IsDone = Ended || Length == tokens.Length;
+        ended = isEnd && !Prefix.Asked.IgnoreEndTokens;
+        IsDone = ended || Length == tokens.Length;
     }
 
     /// <summary>The completion so far.</summary>
-    public Completion ToCompletion() => new(tokens[..Length], logProbs[..Length], Ended);
-
-    private bool Ended { get; set; }
+    public Completion ToCompletion() => new(tokens[..Length], logProbs[..Length], ended);
 }

@@ -4,12 +4,15 @@ using ElmNative.Transformers.Models;
 namespace ElmNative.Transformers.Generation.Scheduling;
 
 /// <summary>
-/// Continuous batching: one run over all requests. Rollouts wait in the order of requests and enter as soon as there is a free place in the batch and
-/// free slots in the store; nobody overtakes, so whoever waits gets in. A rollout that is done leaves at once and its slots are used again. Who decodes beside whom changes
-/// no bit of a completion, and a draw depends on the request's key, the rollout's index and the position only.
+/// Continuous batching: one run over all requests. Rollouts wait in the order of requests and enter between two steps, as soon as there are free places in the
+/// batch and free slots in the store; nobody overtakes, so whoever waits gets in. A rollout that is done leaves at once and its slots are used again.
+/// Who decodes beside whom changes no bit of a completion: a draw depends on the request's key, the rollout's index and the position only.
 /// </summary>
 internal sealed class Scheduler : IDisposable
 {
+    /// <summary>Newcomers enter when one in so many places of the batch is free, so that they share a prefill.</summary>
+    private const int PlacesPerFree = 16;
+
     private readonly LanguageModel model;
     private readonly RentedTensors rent;
     private readonly Prefix[] prefixes;
@@ -70,7 +73,7 @@ internal sealed class Scheduler : IDisposable
             newcomers.Clear();
             if (batch.Count > 0)
                 batch.Feed();
-            if (someoneLeft)
+            if (someoneLeft && (batch.Count == 0 || batch.Capacity - batch.Count >= batch.Capacity / PlacesPerFree))
                 Admit(cancellation);
         }
         return completions;

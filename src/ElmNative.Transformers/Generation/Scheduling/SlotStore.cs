@@ -44,7 +44,7 @@ internal sealed class SlotStore
         }
         long wanted = Math.Min(Math.Min(all, atOnce + atOnce / 8), budget / BytesPerSlot(model));
         long least = prefixes.Max(prefix => (long)prefix.Rows + prefix.RowsPerSequence);
-        return checked((int)Math.Max(wanted, least));
+        return (int)Math.Min(Math.Max(wanted, least), int.MaxValue);
     }
 
     /// <summary>Lets a layer's state attend to this store.</summary>
