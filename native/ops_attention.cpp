@@ -23,8 +23,8 @@ int check_plan(elm_context& context, const elm_attention_plan& plan, int64_t que
         if (first < 0 || rows < 0 || first + rows > store_rows)
             throw Failure{ELM_INVALID_ARGUMENT, segment_text(s) + " lies outside the " + std::to_string(store_rows) + " rows of the store"};
         if (parent < -1 || parent >= s)
-            throw Failure{ELM_INVALID_ARGUMENT, segment_text(s) + " has parent " + std::to_string(parent) +
-                ", which does not come before it"};
+            throw Failure{ELM_INVALID_ARGUMENT,
+                          segment_text(s) + " has parent " + std::to_string(parent) + ", which does not come before it"};
         before[2 * s] = parent < 0 ? 0 : before[2 * parent] + segments[3 * parent + 1];
         before[2 * s + 1] = parent < 0 ? 1 : before[2 * parent + 1] + 1;
         if (before[2 * s + 1] > deepest)
@@ -54,20 +54,18 @@ void check_trees(const elm_attention_plan& plan, int64_t query_rows) {
     for (int64_t t = 0; t < plan.trees.rows; t++) {
         const int64_t first = trees[2 * t], rows = trees[2 * t + 1];
         if (first != next || rows < 0 || first + rows > query_rows)
-            throw Failure{ELM_INVALID_ARGUMENT, "tree " + std::to_string(t) +
-                " does not start where the one before it ends, or ends outside the query rows"};
+            throw Failure{ELM_INVALID_ARGUMENT,
+                          "tree " + std::to_string(t) + " does not start where the one before it ends, or ends outside the query rows"};
         next = first + rows;
         for (int64_t i = first; i < next; i++)
             for (int32_t s = queries[2 * i]; s >= 0; s = segments[3 * s + 2])
-                if (segments[3 * s + 1] > 0 && (segments[3 * s] < first ||
-                    static_cast<int64_t>(segments[3 * s]) + segments[3 * s + 1] > next))
+                if (const int64_t start = segments[3 * s], count = segments[3 * s + 1]; count > 0 && (start < first || start + count > next))
                     throw Failure{ELM_INVALID_ARGUMENT, "query row " + std::to_string(i) + " sees " + segment_text(s) +
-                        ", which lies outside its tree " +
-                                                            std::to_string(t)};
+                                                            ", which lies outside its tree " + std::to_string(t)};
     }
     if (next != query_rows)
-        throw Failure{ELM_INVALID_ARGUMENT, "the trees cover " + std::to_string(next) + " of " + std::to_string(query_rows) +
-            " query rows"};
+        throw Failure{ELM_INVALID_ARGUMENT,
+                      "the trees cover " + std::to_string(next) + " of " + std::to_string(query_rows) + " query rows"};
 }
 
 AttentionArgs attention_args(const elm_attention_plan& plan, int depth, elm_tensor q, elm_tensor k, elm_tensor v) {
