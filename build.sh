@@ -61,7 +61,7 @@ build_native() {
 
 build() {
     mkdir -p out
-    if up_to_date out/.built src native CMakeLists.txt bench/*.props && [[ -x out/elmn ]]; then
+    if up_to_date out/.built src native CMakeLists.txt && [[ -x out/elmn ]]; then
         return
     fi
     find_tools
@@ -104,6 +104,7 @@ run_tests() {
     local passed=0 failed=0 skipped=0 status=0 log=out/test.log
     if [[ $# -eq 0 ]]; then
         echo "== native"
+        cmake -S . -B out/cmake -DELM_CHECKS=ON >out/cmake-configure.log 2>&1 && build_native
         if ctest --test-dir out/cmake --output-on-failure --no-tests=ignore >$log 2>&1; then :; else status=1; fi
         cat $log
         passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test .* Passed ' $log || true)))

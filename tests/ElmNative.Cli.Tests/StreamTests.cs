@@ -133,6 +133,8 @@ public class StreamTests
     [DataRow("--beta", "0.01")]
     [DataRow("--scale-rewards", "group")]
     [DataRow("--init", "bins")]
+    [DataRow("--box", "first")]
+    [DataRow("--vote", "exact")]
     [DataRow("--steps", "0")]
     [DataRow("--verifier", "none")]
     public void EveryVariantRuns(string option, string value)

@@ -91,7 +91,7 @@ internal sealed class StreamDisplay : IRunObserver, IDisposable
             : $"[grey]{"none yet",10}[/]   {"",5} {"",6}";
         Terminal.Progress.MarkupLine(
             $"{sample.Index + 1,4}  {Cut(sample.Id ?? "", 8),-8} {Cut(sample.Answer ?? "?", 8),8} {Answer(sample.Plain.Answer, sample.Plain.Correct)} {memory}  {RouteName(sample.Route),-6} "
-            + $"{Rate(soFar, "plain")} {Rate(soFar, "memory")} {Rate(soFar, "routed")} [grey]{TokenRate,7:#,0} {TimeLeft(done),6}[/]");
+            + $"{Rate(soFar, "plain")} {Rate(soFar, "memory")} {Rate(soFar, "routed")} [grey]{TokenRate,7:#,0} {TimeLeft(done + window),6}[/]");
         Move("");
     }
 

@@ -51,7 +51,8 @@ internal static class StreamVerb
         ProblemSet data = ProblemFile.Read(dataFile, options.Limit);
         return options.With((model, backend) =>
         {
-            AnswerChecker checker = new();
+            TrainingSettings settings = options.SettingsFor(model);
+            AnswerChecker checker = new(new AnswerCheckerOptions(settings.Box));
             ModelPolicy policy = new(model);
             using ProcessRewardModel? rewardModel = options.Verifier.StartsWith(PrmPrefix, StringComparison.Ordinal)
                 ? ProcessRewardModel.Load(options.Verifier[PrmPrefix.Length..], backend)
@@ -64,7 +65,6 @@ internal static class StreamVerb
                 "none" => null,
                 _ => throw new ElmException($"--verifier is '{options.Verifier}': it must be likelihood, prm:DIR, oracle or none"),
             };
-            TrainingSettings settings = options.SettingsFor(model);
             OnlineProtocol protocol = new(policy, checker, verifier, options.Retrieval, settings, options.ActivationMemory);
             if (options.Overwrite)
                 FinishedRun.Delete(options.Out);

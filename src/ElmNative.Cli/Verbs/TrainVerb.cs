@@ -40,7 +40,7 @@ internal static class TrainVerb
         {
             ModelPolicy policy = new(model);
             TrainingSettings settings = options.SettingsFor(model);
-            MemoryTrainer trainer = new(policy, new AnswerChecker(), settings) { ActivationMemory = options.ActivationMemory };
+            MemoryTrainer trainer = new(policy, new AnswerChecker(new AnswerCheckerOptions(settings.Box)), settings) { ActivationMemory = options.ActivationMemory };
             int[] prompt = new PromptBuilder(policy, settings.RawPrompt).All([problem], settings.Rows, settings.MaxTokens)[0];
             if (!options.Json)
                 Console.Out.WriteLine($"{"step",4} {"majority",10} {"ratio",6} {"reward",7} {"std",6} {"loss",10} {"kl",8} {"grad_norm",10} {"length",7} {"shift",7}");

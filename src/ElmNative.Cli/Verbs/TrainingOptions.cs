@@ -35,7 +35,10 @@ internal abstract class TrainingOptions : ModelOptions
     public RewardScale? ScaleRewards { get; set; }
 
     [Option("vote", MetaValue = "equivalence|exact", HelpText = "Count equivalent answers as one, or exact strings (TTRL).")]
-    public VoteRule? Vote { get; set; }
+    public VoteCounting? Vote { get; set; }
+
+    [Option("box", MetaValue = "last|first", HelpText = "Which boxed answer of a response counts.")]
+    public BoxChoice? Box { get; set; }
 
     [Option("init", MetaValue = "text|bins", HelpText = "First values of a memory: the question's first tokens repeated or cut, or means over stretches of it.")]
     public InitialisationKind? Initialisation { get; set; }
@@ -75,7 +78,8 @@ internal abstract class TrainingOptions : ModelOptions
             Temperature = Temperature ?? preset.Temperature,
             Objective = Objective ?? preset.Objective,
             ScaleByStd = ScaleRewards is { } scale ? scale == RewardScale.Group : preset.ScaleByStd,
-            VoteRule = Vote ?? preset.VoteRule,
+            VoteRule = Vote is { } vote ? vote == VoteCounting.Exact ? VoteRule.ExactString : VoteRule.Equivalence : preset.VoteRule,
+            Box = Box ?? preset.Box,
             Initialisation = Initialisation ?? preset.Initialisation,
             Rows = Rows ?? preset.Rows,
             MaxTokens = MaxTokens ?? preset.MaxTokens,
@@ -108,6 +112,13 @@ internal enum RewardScale
 {
     Group,
     None,
+}
+
+/// <summary>What counts as one answer in the vote.</summary>
+internal enum VoteCounting
+{
+    Equivalence,
+    Exact,
 }
 
 /// <summary>How a problem becomes a prompt.</summary>

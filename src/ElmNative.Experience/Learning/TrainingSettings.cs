@@ -53,6 +53,8 @@ public sealed record TrainingSettings
     public InitialisationKind Initialisation { get; init; } = InitialisationKind.Text;
     /// <summary>How the majority is counted.</summary>
     public VoteRule VoteRule { get; init; } = VoteRule.Equivalence;
+    /// <summary>Which boxed answer of a response counts, in training and in the answers: a base model may run on into another problem after its box.</summary>
+    public BoxChoice Box { get; init; } = BoxChoice.Last;
     /// <summary>Prompt without the model's chat template.</summary>
     public bool RawPrompt { get; init; }
     /// <summary>Seed of the rollouts.</summary>

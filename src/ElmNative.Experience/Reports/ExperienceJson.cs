@@ -39,6 +39,7 @@ public sealed partial class ExperienceJson : JsonSerializerContext
             new JsonStringEnumConverter<Objective>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<InitialisationKind>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<VoteRule>(JsonNamingPolicy.SnakeCaseLower),
+            new JsonStringEnumConverter<BoxChoice>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<RetrievalKind>(JsonNamingPolicy.SnakeCaseLower),
             new JsonStringEnumConverter<Route>(JsonNamingPolicy.SnakeCaseLower),
         },
