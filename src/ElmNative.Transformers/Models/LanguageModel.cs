@@ -156,11 +156,7 @@ public sealed class LanguageModel : IDisposable
         using RentedTensors rent = new(Buffers);
         PackedTree[] trees = [new PackedTree([], ids, [])];
         PackedBatch batch = new(trees, HiddenSize, MaxPositions);
-        RowLayout layout = Upload(batch, rent);
-        LayerState state = Decoder.RentInferenceState(rent, ids.Length);
-        state.KeyStore = state.Key;
-        state.ValueStore = state.Value;
-        EmbedInto(batch, trees, state.Input, rent);
+        (RowLayout layout, LayerState state) = BeginInference(batch, trees, rent);
         float[] query = new float[ids.Length * Decoder.QueryWidth], key = new float[ids.Length * Decoder.KeyWidth];
         for (int i = 0; i < Layers; i++)
         {
@@ -191,11 +187,7 @@ public sealed class LanguageModel : IDisposable
         using RentedTensors rent = new(Buffers);
         PackedTree[] trees = sequences.Select(ids => new PackedTree([], ids, [])).ToArray();
         PackedBatch batch = new(trees, HiddenSize, MaxPositions);
-        RowLayout layout = Upload(batch, rent);
-        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
-        state.KeyStore = state.Key;
-        state.ValueStore = state.Value;
-        EmbedInto(batch, trees, state.Input, rent);
+        (RowLayout layout, LayerState state) = BeginInference(batch, trees, rent);
         for (int i = 0; i < Layers; i++)
         {
             Decoder.Project(i, state);
@@ -228,6 +220,17 @@ public sealed class LanguageModel : IDisposable
         Backend.Upload<int>(batch.Queries, queries);
         Backend.Upload<int>(batch.Trees, treeRows);
         return new RowLayout(positions, default, new AttentionPlan(segments, queries, treeRows, batch.MaxContext), RotaryFor(batch.MaxContext));
+    }
+
+    /// <summary>The layout and the embedded residual stream of a pass over whole prefixes that keeps nothing for a backward pass.</summary>
+    private (RowLayout Layout, LayerState State) BeginInference(PackedBatch batch, IReadOnlyList<PackedTree> trees, RentedTensors rent)
+    {
+        RowLayout layout = Upload(batch, rent);
+        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
+        state.KeyStore = state.Key;
+        state.ValueStore = state.Value;
+        EmbedInto(batch, trees, state.Input, rent);
+        return (layout, state);
     }
 
     internal Tensor RotaryFor(int positions) => rotary.ForPositions(positions);
@@ -285,11 +288,7 @@ public sealed class LanguageModel : IDisposable
             return result;
         using RentedTensors rent = new(Buffers);
         PackedBatch batch = new(trees, HiddenSize, MaxPositions);
-        RowLayout layout = Upload(batch, rent);
-        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
-        state.KeyStore = state.Key;
-        state.ValueStore = state.Value;
-        EmbedInto(batch, trees, state.Input, rent);
+        (RowLayout layout, LayerState state) = BeginInference(batch, trees, rent);
         int[] ranges = (int[])batch.Trees.Clone();
         for (int t = 0; t < trees.Length; t++)
         {
