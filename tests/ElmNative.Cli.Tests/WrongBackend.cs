@@ -9,7 +9,10 @@ internal sealed class WrongBackend(IBackend inner, bool zero) : IBackend
 {
     public string Description => inner.Description;
     public DeviceBuffer Allocate(long bytes) => inner.Allocate(bytes);
-    public DeviceBuffer Adopt(nint address, long bytes, object owner) => inner.Adopt(address, bytes, owner);
+    public ElementType ActivationType => inner.ActivationType;
+    public DeviceMemory? Memory => inner.Memory;
+    public Tensor AdoptWeights(nint address, ElementType type, int rows, int columns, object owner) => inner.AdoptWeights(address, type, rows, columns, owner);
+    public IGraph Capture(Action work) => inner.Capture(work);
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination) where T : unmanaged => inner.Upload(source, destination);
     public void Download<T>(Tensor source, Span<T> destination) where T : unmanaged => inner.Download(source, destination);
     public void Synchronize() => inner.Synchronize();
@@ -76,10 +79,30 @@ internal sealed class WrongBackend(IBackend inner, bool zero) : IBackend
         Spoil(dx);
     }
 
-    public void Rotary(Tensor x, Tensor positions, Tensor table, int headSize, bool inverse, Tensor slots, Tensor y)
+    public void Rotary(Tensor x, Tensor positions, Tensor table, int headSize, bool inverse, Tensor y)
     {
-        inner.Rotary(x, positions, table, headSize, inverse, slots, y);
+        inner.Rotary(x, positions, table, headSize, inverse, y);
         Spoil(y);
+    }
+
+    public void RotaryStore(Tensor q, Tensor k, Tensor v, Tensor positions, Tensor table, int headSize, Tensor slots, Tensor keyStore, Tensor valueStore)
+    {
+        inner.RotaryStore(q, k, v, positions, table, headSize, slots, keyStore, valueStore);
+        Spoil(q);
+        Spoil(keyStore);
+        Spoil(valueStore);
+    }
+
+    public void FillUniform(Tensor x, ulong seed, float magnitude)
+    {
+        inner.FillUniform(x, seed, magnitude);
+        Spoil(x);
+    }
+
+    public void AdvanceDecode(in DecodeState state, Tensor drawnTokens, Tensor drawnLogProbs)
+    {
+        inner.AdvanceDecode(state, drawnTokens, drawnLogProbs);
+        Spoil(state.Tokens);
     }
 
     public void Attention(in AttentionPlan plan, AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)

@@ -38,8 +38,9 @@ public sealed class BackendTests
         float[] host = GC.AllocateArray<float>(4, pinned: true);
         host[2] = 5;
         object owner = new();
-        DeviceBuffer borrowed = cpu.Adopt(AddressOf(host), 16, owner);
-        CollectionAssert.AreEqual(new float[] { 0, 0, 5, 0 }, cpu.Get(borrowed.As(ElementType.F32, 1, 4)));
+        Tensor adopted = cpu.AdoptWeights(AddressOf(host), ElementType.F32, 1, 4, owner);
+        DeviceBuffer borrowed = adopted.Buffer!;
+        CollectionAssert.AreEqual(new float[] { 0, 0, 5, 0 }, cpu.Get(adopted));
         borrowed.Dispose();
         borrowed.Dispose();
         Assert.AreEqual(0, borrowed.Address);
@@ -90,7 +91,7 @@ public sealed class BackendTests
             cpu.RmsNormBackward(x, norm, 1e-6f, y, z);
             cpu.Linear(x, weight, norm, y, true);
             cpu.LinearBackward(y, weight, z, false);
-            cpu.Rotary(x, targets, table, 32, false, default, y);
+            cpu.Rotary(x, targets, table, 32, false, y);
             cpu.Attention(plan, shape, x, k, v, y, logSum);
             cpu.AttentionBackward(plan, shape, x, k, v, y, logSum, x, z, dk, dv);
             cpu.SwiGlu(x, y, z);

@@ -86,7 +86,7 @@ internal static class EveryOperation
         foreach (int headSize in new[] { 24, 48, 144 })
         {
             backend.Rotary(x, backend.Put([.. Enumerable.Range(0, m).Select(i => i % 20)], 1, m),
-                backend.Put(Normal(4, 20 * headSize), 20, headSize), headSize, headSize == 48, default, first);
+                backend.Put(Normal(4, 20 * headSize), 20, headSize), headSize, headSize == 48, first);
             results[$"Rotary {headSize}"] = backend.Get(first);
             Tensor pooled = backend.Blank(2, headSize);
             backend.PoolHeads(x, backend.Put([0, m, 3, 7], 2, 2), headSize, pooled);

@@ -88,8 +88,8 @@ public sealed class RowTests
         Assert.ThrowsExactly<ArgumentException>(() => cpu.GatherRows(rows, outside, rows));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.ScatterRows(rows, negative, rows));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.ScatterAddRows(rows, outside, rows));
-        Assert.ThrowsExactly<ArgumentException>(() => cpu.Rotary(rows, outside, table, 4, false, default, rows));
-        Assert.ThrowsExactly<ArgumentException>(() => cpu.Rotary(rows, cpu.Put([0, 1], 1, 2), table, 4, false, outside, rows));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.Rotary(rows, outside, table, 4, false, rows));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.RotaryStore(rows, rows, rows, cpu.Put([0, 1], 1, 2), table, 4, outside, rows, rows));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.PoolHeads(rows, cpu.Put([1, 2], 1, 2), 4, cpu.Blank(1, 4)));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.LogProbs(rows, table, outside, 1, cpu.Blank(1, 2), default));
     }
@@ -149,18 +149,20 @@ public sealed class RowTests
                 y = cpu.Blank(m, columns);
             foreach (bool inverse in new[] { false, true })
             {
-                cpu.Rotary(xt, pt, tt, headSize, inverse, default, y);
+                cpu.Rotary(xt, pt, tt, headSize, inverse, y);
                 Near(Reference.Rotary(Doubles(x), positions, Doubles(table), headSize, inverse, columns), cpu.Get(y), 5e-7,
                     $"{heads}x{headSize}");
             }
-            cpu.Rotary(xt, pt, tt, headSize, true, default, y);
-            Tensor slotted = cpu.Put(new float[7 * columns], 7, columns);
-            cpu.Rotary(xt, pt, tt, headSize, true, cpu.Put([6, 5, 2, 1, 0], 1, m), slotted);
+            cpu.Rotary(xt, pt, tt, headSize, false, y);
+            Tensor slotted = cpu.Put(new float[7 * columns], 7, columns), values = cpu.Put(new float[7 * columns], 7, columns), query = cpu.Put(x, m, columns);
+            cpu.RotaryStore(query, xt, xt, pt, tt, headSize, cpu.Put([6, 5, 2, 1, 0], 1, m), slotted, values);
             float[] plain = cpu.Get(y), moved = cpu.Get(slotted);
+            SameBits(plain, cpu.Get(query), "queries in place");
+            SameBits(x.AsSpan(0, columns), cpu.Get(values).AsSpan(6 * columns, columns), "value in slot 6");
             SameBits(plain.AsSpan(0, columns), moved.AsSpan(6 * columns, columns), "slot 6");
             SameBits(plain.AsSpan(3 * columns, columns), moved.AsSpan(columns, columns), "slot 1");
             SameBits(new float[columns], moved.AsSpan(3 * columns, columns), "untouched slot");
-            cpu.Rotary(y, pt, tt, headSize, false, default, y);
+            cpu.Rotary(y, pt, tt, headSize, true, y);
             Near(Doubles(x), cpu.Get(y), 1e-6, "there and back, in place");
         }
     }

@@ -99,18 +99,34 @@ public sealed partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void Rotary(Tensor x, Tensor positions, Tensor table, int headSize, bool inverse, Tensor slots, Tensor y)
+    public void Rotary(Tensor x, Tensor positions, Tensor table, int headSize, bool inverse, Tensor y)
     {
         Require.F32(x);
         Require.Divides(headSize, x.Columns);
         Require.That(headSize % 2 == 0, "the head size must be even", nameof(headSize));
         Require.Shape(positions, ElementType.I32, 1, x.Rows);
         Require.Shape(table, ElementType.F32, table.Rows, headSize);
-        if (slots.IsPresent)
-            Require.Shape(slots, ElementType.I32, 1, x.Rows);
-        Require.Shape(y, ElementType.F32, slots.IsPresent ? y.Rows : x.Rows, x.Columns);
-        Check(NativeMethods.elm_rotary(Context, x, positions, table, headSize, inverse ? 1 : 0, slots, y));
+        Require.Shape(y, ElementType.F32, x.Rows, x.Columns);
+        Check(NativeMethods.elm_rotary(Context, x, positions, table, headSize, inverse ? 1 : 0, default, y));
     }
+
+    /// <inheritdoc/>
+    public void RotaryStore(Tensor q, Tensor k, Tensor v, Tensor positions, Tensor table, int headSize, Tensor slots, Tensor keyStore, Tensor valueStore)
+    {
+        Rotary(q, positions, table, headSize, inverse: false, q);
+        Require.Shape(k, ElementType.F32, q.Rows, keyStore.Columns);
+        Require.Divides(headSize, k.Columns);
+        Require.Shape(slots, ElementType.I32, 1, q.Rows);
+        Require.F32(keyStore);
+        Check(NativeMethods.elm_rotary(Context, k, positions, table, headSize, 0, slots, keyStore));
+        ScatterRows(v, slots, valueStore);
+    }
+
+    /// <inheritdoc/>
+    public void FillUniform(Tensor x, ulong seed, float magnitude) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void AdvanceDecode(in DecodeState state, Tensor drawnTokens, Tensor drawnLogProbs) => throw new NotSupportedException();
 
     /// <inheritdoc/>
     public void Attention(in AttentionPlan plan, AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)

@@ -60,7 +60,17 @@ public sealed partial class CpuBackend : IBackend
     public DeviceBuffer Allocate(long bytes) => new HostBuffer(bytes);
 
     /// <inheritdoc/>
-    public DeviceBuffer Adopt(nint address, long bytes, object owner) => new BorrowedBuffer(address, bytes, owner);
+    public ElementType ActivationType => ElementType.F32;
+
+    /// <inheritdoc/>
+    public DeviceMemory? Memory => null;
+
+    /// <inheritdoc/>
+    public Tensor AdoptWeights(nint address, ElementType type, int rows, int columns, object owner) =>
+        new BorrowedBuffer(address, (long)rows * columns * type.Size(), owner).As(type, rows, columns);
+
+    /// <inheritdoc/>
+    public IGraph Capture(Action work) => new RepeatedWork(work);
 
     /// <inheritdoc/>
     public unsafe void Upload<T>(ReadOnlySpan<T> source, Tensor destination) where T : unmanaged
@@ -119,4 +129,14 @@ public sealed partial class CpuBackend : IBackend
         string sentence = Marshal.PtrToStringUTF8((nint)NativeMethods.elm_last_error()) ?? "";
         throw status == NativeMethods.InvalidArgument ? new ArgumentException(sentence) : new ElmException(sentence);
     }
+}
+
+/// <summary>The processor's form of a graph: the work itself, called again.</summary>
+internal sealed class RepeatedWork(Action work) : IGraph
+{
+    /// <inheritdoc/>
+    public void Launch() => work();
+
+    /// <inheritdoc/>
+    public void Dispose() { }
 }

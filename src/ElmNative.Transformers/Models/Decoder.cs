@@ -80,15 +80,14 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
     public void Mix(int layer, in RowLayout rows, in LayerState s)
     {
         LayerWeights w = weights.Layers[layer];
-        backend.Rotary(s.Query, rows.Positions, rows.Rotary, config.HeadSize, inverse: false, default, s.Query);
         if (rows.Slots.IsPresent)
         {
-            backend.Rotary(s.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: false, rows.Slots, s.KeyStore);
-            backend.ScatterRows(s.Value, rows.Slots, s.ValueStore);
+            backend.RotaryStore(s.Query, s.Key, s.Value, rows.Positions, rows.Rotary, config.HeadSize, rows.Slots, s.KeyStore, s.ValueStore);
         }
         else
         {
-            backend.Rotary(s.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: false, default, s.Key);
+            backend.Rotary(s.Query, rows.Positions, rows.Rotary, config.HeadSize, inverse: false, s.Query);
+            backend.Rotary(s.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: false, s.Key);
         }
         backend.Attention(rows.Plan, shape, s.Query, s.KeyStore, s.ValueStore, s.Attended, s.LogSumExp);
         if (s.Middle != s.Input)
@@ -119,8 +118,8 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
 
         backend.LinearBackward(gradient, w.Output, g.Attended, accumulate: false);
         backend.AttentionBackward(rows.Plan, shape, s.Query, s.KeyStore, s.ValueStore, s.Attended, s.LogSumExp, g.Attended, g.Query, g.Key, g.Value);
-        backend.Rotary(g.Query, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, default, g.Query);
-        backend.Rotary(g.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, default, g.Key);
+        backend.Rotary(g.Query, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, g.Query);
+        backend.Rotary(g.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, g.Key);
         Tensor query = g.Query, key = g.Key;
         if (config.QueryKeyNorm)
         {

@@ -108,9 +108,9 @@ internal sealed class DecoderWeights : IDisposable
 
     private Tensor Place(StoredTensor stored, int rows, int columns)
     {
-        DeviceBuffer buffer = backend.Adopt(stored.Address, stored.Bytes, checkpoint);
-        buffers.Add(buffer);
+        Tensor placed = backend.AdoptWeights(stored.Address, stored.Type, rows, columns, checkpoint);
+        buffers.Add(placed.Buffer!);
         Stored.Add(stored);
-        return buffer.As(stored.Type, rows, columns);
+        return placed;
     }
 }

@@ -68,7 +68,7 @@ internal static class RowKernels
     {
         const int positions = 1024;
         Tensor x = o.Random(rows, width), y = o.Zeros(rows, width), table = o.Random(positions, headSize), at = o.Indices(rows, i => i % positions);
-        return Rowwise(2.0 * x.Bytes, 3.0 * x.Count, () => o.Backend.Rotary(x, at, table, headSize, inverse: false, default, y), rows, o, y, row =>
+        return Rowwise(2.0 * x.Bytes, 3.0 * x.Count, () => o.Backend.Rotary(x, at, table, headSize, inverse: false, y), rows, o, y, row =>
         {
             float[] values = o.Row(x, row), angles = o.Row(table, row % positions);
             int half = headSize / 2;

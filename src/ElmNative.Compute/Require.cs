@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace ElmNative.Compute.Cpu;
+namespace ElmNative.Compute;
 
 /// <summary>Checks of shapes and types. A failure is a bug of the caller: an <see cref="ArgumentException"/> that names the
 /// tensor.</summary>
