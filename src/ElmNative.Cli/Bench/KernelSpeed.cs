@@ -10,13 +10,13 @@ internal sealed class KernelSpeed(BenchSession session, IBackend backend, int th
     /// <exception cref="ElmException">no operation has such a name; an operation computes something wrong (the table is printed before)</exception>
     public void Run(string? filter)
     {
-        KernelCase[] cases = [.. KernelCases.All().Where(c => c.Name.Contains(filter ?? "", StringComparison.OrdinalIgnoreCase))];
+        KernelCase[] cases = [.. KernelCases.For(backend).Where(c => c.Name.Contains(filter ?? "", StringComparison.OrdinalIgnoreCase))];
         if (cases.Length == 0)
             throw new ElmException($"no operation has '{filter}' in its name: try a shorter --filter, like linear or attention");
-        MachineLimits limits = MachineLimits.Measure(threads);
+        MachineLimits limits = MachineLimits.Of(backend, threads);
         BenchSession.Progress($"{limits}");
         BenchReport report = session.Report(new("operation", "operation"), new("check", "check"), new("us", "microseconds", "0.0"), new("GB/s", "gigabytes_per_second", "0.0"),
-            new("GFLOP/s", "gigaflops", "0.0"), new("limit", "limit"), new("of copy bandwidth", "of_copy_bandwidth", "0 %"), new("of FMA peak", "of_fma_peak", "0 %"), new("warm us", "warm_microseconds", "0.0"));
+            new("GFLOP/s", "gigaflops", "0.0"), new("limit", "limit"), new("of copy bandwidth", "of_copy_bandwidth", "0 %"), new("of peak rate", "of_peak_rate", "0 %"), new("warm us", "warm_microseconds", "0.0"));
         int wrong = 0;
         foreach (KernelCase kernelCase in cases)
         {

@@ -4,19 +4,24 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using ElmNative.Compute;
 
 namespace ElmNative.Cli.Bench;
 
 /// <summary>What this machine can do at most, measured: the limits that operations are compared with.</summary>
 /// <param name="Gigaflops">10^9 operations a second of multiply-adds in registers, a multiply-add counting 2</param>
 /// <param name="CopyGigabytes">10^9 bytes a second of copying between two blocks far larger than the caches, bytes read plus bytes written</param>
-/// <param name="ReadGigabytes">10^9 bytes a second of reading such a block</param>
-internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, double ReadGigabytes)
+/// <param name="ReadGigabytes">10^9 bytes a second of reading such a block; null where it was not measured</param>
+/// <param name="Peak">what the operations are</param>
+internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, double? ReadGigabytes, string Peak = "multiply-add")
 {
     private const int Accumulators = 12, Rounds = 500_000, MultiplyRuns = 40, Runs = 8;
 
     /// <summary>Bytes that operands must span together to be cold in every cache: several times the last level.</summary>
     public static long ColdBytes { get; } = Math.Clamp(4 * LastLevelCache(), 256L << 20, 2L << 30);
+
+    /// <summary>The limits of what a backend runs on.</summary>
+    public static MachineLimits Of(IBackend backend, int threads) => backend.Memory is null ? Measure(threads) : DeviceLimits.Measure(backend);
 
     /// <summary>Measures with a number of threads; the best of several runs, since a limit is what was reached once.</summary>
     public static MachineLimits Measure(int threads)
@@ -29,7 +34,9 @@ internal sealed record MachineLimits(double Gigaflops, double CopyGigabytes, dou
 
     /// <summary>One line for the head of a report.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{Gigaflops:0} GFLOP/s multiply-add, {CopyGigabytes:0.0} GB/s copy (read + written), {ReadGigabytes:0.0} GB/s read; cold operands rotate through {ColdBytes >> 20} MiB");
+        $"{Gigaflops:0} GFLOP/s {Peak}, {CopyGigabytes:0.0} GB/s copy (read + written){ReadText}; cold operands rotate through {ColdBytes >> 20} MiB");
+
+    private string ReadText => ReadGigabytes is { } read ? string.Create(CultureInfo.InvariantCulture, $", {read:0.0} GB/s read") : "";
 
     private static int VectorWidth => Avx512F.IsSupported ? Vector512<float>.Count : Vector256<float>.Count;
 

@@ -15,7 +15,7 @@ internal sealed class RetrievalSpeed(BenchSession session, IBackend backend, int
     /// <exception cref="ElmException">a search finds something else than double precision does (the table is printed before)</exception>
     public void Run(int[] sizes)
     {
-        MachineLimits limits = MachineLimits.Measure(threads);
+        MachineLimits limits = MachineLimits.Of(backend, threads);
         BenchSession.Progress($"{limits}");
         BenchReport report = session.Report(new("keys", "keys", "0"), new("MB", "megabytes", "0.0"), new("check", "check"), new("us", "microseconds", "0.0"), new("GB/s", "gigabytes_per_second", "0.0"),
             new("of read bandwidth", "of_read_bandwidth", "0 %"), new("of copy bandwidth", "of_copy_bandwidth", "0 %"), new("warm us", "warm_microseconds", "0.0"));

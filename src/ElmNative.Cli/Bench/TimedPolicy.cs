@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using ElmNative.Compute;
 using ElmNative.Experience.Learning;
 using ElmNative.Transformers.Generation;
 using ElmNative.Transformers.Models;
@@ -56,6 +57,8 @@ internal sealed class TimedPolicy(IPolicy policy) : IPolicy
     public string Fingerprint => policy.Fingerprint;
     /// <inheritdoc/>
     public double EmbeddingRms => policy.EmbeddingRms;
+    /// <inheritdoc/>
+    public ElementType ActivationType => policy.ActivationType;
     /// <inheritdoc/>
     public long TrainingBytesPerRow => policy.TrainingBytesPerRow;
     /// <inheritdoc/>

@@ -1,6 +1,5 @@
 using CommandLine;
 using ElmNative.Compute;
-using ElmNative.Compute.Cpu;
 using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
@@ -12,6 +11,9 @@ internal abstract class ModelOptions
     [Option("model", MetaValue = "DIR", HelpText = "Hugging Face folder of the model (default: the bundled tiny-math).")]
     public string? Model { get; set; }
 
+    [Option("device", MetaValue = "cpu|cuda[:N]", Default = "cpu", HelpText = DeviceChoice.Help)]
+    public string Device { get; set; } = "cpu";
+
     [Option("threads", MetaValue = "N", Default = 0, HelpText = "CPU threads; 0 takes all cores. Changes no result.")]
     public int Threads { get; set; }
 
@@ -22,12 +24,7 @@ internal abstract class ModelOptions
     public string ModelFolder => Model ?? Bundled.Model;
 
     /// <summary>The backend that the options ask for.</summary>
-    public IBackend OpenBackend()
-    {
-        if (Threads is < 0 or > 1024)
-            throw new ElmException($"--threads is {Threads}: it must be between 0 (all cores) and 1024");
-        return new CpuBackend(Threads);
-    }
+    public IBackend OpenBackend() => DeviceChoice.Open(Device, Threads);
 
     /// <summary>Loads the model and runs something with it.</summary>
     public int With(Func<LanguageModel, IBackend, int> action)

@@ -2,7 +2,6 @@ using System.Text.Json;
 using CommandLine;
 using ElmNative.Cli.Output;
 using ElmNative.Compute;
-using ElmNative.Compute.Cpu;
 using ElmNative.Experience.Protocols;
 using ElmNative.Experience.Verification;
 using ElmNative.Transformers.Models;
@@ -21,6 +20,9 @@ internal sealed class ScoreOptions
     [Option("aggregate", MetaValue = "product|min|last|mean", Default = StepAggregation.Product, HelpText = "How step scores become one.")]
     public StepAggregation Aggregate { get; set; }
 
+    [Option("device", MetaValue = "cpu|cuda[:N]", Default = "cpu", HelpText = DeviceChoice.Help)]
+    public string Device { get; set; } = "cpu";
+
     [Option("threads", MetaValue = "N", Default = 0, HelpText = "CPU threads; 0 takes all cores. Changes no result.")]
     public int Threads { get; set; }
 
@@ -36,7 +38,7 @@ internal static class ScoreVerb
     public static int Run(ScoreOptions options)
     {
         IReadOnlyList<ResponseLine> lines = ResponseFile.Read(options.Data);
-        using IBackend backend = new CpuBackend(options.Threads);
+        using IBackend backend = DeviceChoice.Open(options.Device, options.Threads);
         using ProcessRewardModel model = ProcessRewardModel.Load(options.Model, backend);
         if (!options.Json)
             Console.Out.WriteLine($"{"#",5} {options.Aggregate.ToString().ToLowerInvariant(),9}  steps");

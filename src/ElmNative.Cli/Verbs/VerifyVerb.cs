@@ -60,11 +60,11 @@ internal static class VerifyVerb
         foreach (GoldenRow row in GoldenReplay.Replay(model, golden))
         {
             rows.Add(row);
-            table.AddRow(row.Name, $"{row.Count}", Number(row.MaxAbsolute), Number(row.MaxRelative), Number(row.RelativeL2), Number(row.Tolerance),
+            table.AddRow(row.Name, $"{row.Count}", Number(row.MaxAbsolute), Number(row.MaxRelative), Number(row.RelativeL2), $"{row.Bar}",
                 row.Passed ? "[green]PASS[/]" : "[red]FAIL[/]");
             if (options.Json)
                 Console.Out.WriteLine(JsonSerializer.Serialize(
-                    new VerifiedValue(row.Name, row.Count, Finite(row.MaxAbsolute), Finite(row.MaxRelative), Finite(row.RelativeL2), row.Tolerance, row.Passed),
+                    new VerifiedValue(row.Name, row.Count, Finite(row.MaxAbsolute), Finite(row.MaxRelative), Finite(row.RelativeL2), row.Bar.Limit, row.Bar.IsAbsolute, row.Passed),
                     CliJson.Default.VerifiedValue));
         }
         int failed = rows.Count(row => !row.Passed);

@@ -12,10 +12,10 @@ namespace ElmNative.Experience.Golden;
 /// <param name="Count">numbers compared</param>
 /// <param name="MaxAbsolute">largest absolute difference</param>
 /// <param name="MaxRelative">largest difference relative to the reference tensor's largest magnitude</param>
-/// <param name="RelativeL2">||x - reference|| / ||reference||: what the tolerance is on</param>
-/// <param name="Tolerance">the bar</param>
+/// <param name="RelativeL2">||x - reference|| / ||reference||; of greedy completions the share that differs</param>
+/// <param name="Bar">what is allowed</param>
 /// <param name="Passed">within the bar, with no NaN</param>
-public sealed record GoldenRow(string Name, long Count, double MaxAbsolute, double MaxRelative, double RelativeL2, double Tolerance, bool Passed);
+public sealed record GoldenRow(string Name, long Count, double MaxAbsolute, double MaxRelative, double RelativeL2, GoldenBar Bar, bool Passed);
 
 /// <summary>
 /// Replays golden values, which an independent float64 implementation computed, on a model: hidden states, logits, the policy loss and its gradient to the
@@ -23,7 +23,6 @@ public sealed record GoldenRow(string Name, long Count, double MaxAbsolute, doub
 /// </summary>
 public static class GoldenReplay
 {
-    private const double ValueTolerance = 1e-5, GradientTolerance = 1e-4, OptimiserTolerance = 1e-6;
 
     /// <summary>Replays every file of the folder, a row for each tensor.</summary>
     /// <exception cref="ElmException">the folder is missing, holds no golden file, or a file is malformed</exception>
@@ -31,37 +30,38 @@ public static class GoldenReplay
     {
         if (!Directory.Exists(folder))
             throw new ElmException($"{folder}: there is no such folder; name a folder of golden values with --golden");
-        (string File, Func<LanguageModel, string, IEnumerable<GoldenRow>> Check)[] checks =
+        (string File, Func<LanguageModel, string, GoldenBars, IEnumerable<GoldenRow>> Check)[] checks =
         [
             ("forward.safetensors", Forward), ("keys.safetensors", Keys), ("policy.safetensors", Policy), ("adamw.safetensors", Optimiser), ("greedy.jsonl", Greedy),
         ];
         if (!checks.Any(check => File.Exists(Path.Combine(folder, check.File))))
             throw new ElmException($"{folder}: holds none of {string.Join(", ", checks.Select(check => check.File))}; name a folder of golden values with --golden");
-        return checks.Where(check => File.Exists(Path.Combine(folder, check.File))).SelectMany(check => check.Check(model, folder));
+        GoldenBars bars = GoldenBars.Of(model.ActivationType);
+        return checks.Where(check => File.Exists(Path.Combine(folder, check.File))).SelectMany(check => check.Check(model, folder, bars));
     }
 
-    private static IEnumerable<GoldenRow> Forward(LanguageModel model, string folder)
+    private static IEnumerable<GoldenRow> Forward(LanguageModel model, string folder, GoldenBars bars)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, "forward.safetensors"));
         ForwardTrace trace = model.Trace(file.ReadI32("ids"));
-        yield return Compare("forward.hidden", trace.Hidden, file.ReadF32("hidden"), ValueTolerance);
-        yield return Compare("forward.logits", trace.Logits, file.ReadF32("logits"), ValueTolerance);
-        yield return Compare("forward.q_layer0", trace.FirstQueries, file.ReadF32("q_layer0"), ValueTolerance);
-        yield return Compare("forward.k_layer0", trace.FirstKeys, file.ReadF32("k_layer0"), ValueTolerance);
+        yield return Compare("forward.hidden", trace.Hidden, file.ReadF32("hidden"), bars.Values);
+        yield return Compare("forward.logits", trace.Logits, file.ReadF32("logits"), bars.Values);
+        yield return Compare("forward.q_layer0", trace.FirstQueries, file.ReadF32("q_layer0"), bars.Values);
+        yield return Compare("forward.k_layer0", trace.FirstKeys, file.ReadF32("k_layer0"), bars.Values);
     }
 
-    private static IEnumerable<GoldenRow> Keys(LanguageModel model, string folder)
+    private static IEnumerable<GoldenRow> Keys(LanguageModel model, string folder, GoldenBars bars)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, "keys.safetensors"));
         int[] question = file.ReadI32("question_ids");
         float[] memory = file.ReadF32("memory");
-        yield return Compare("keys.input_query", MeanRow(model.Embed(question), model.HiddenSize), file.ReadF32("input_query"), ValueTolerance);
-        yield return Compare("keys.input_key", MeanRow(memory, model.HiddenSize), file.ReadF32("input_key"), ValueTolerance);
-        yield return Compare("keys.kv_query", model.PoolQueries([question])[0], file.ReadF32("kv_query"), ValueTolerance);
-        yield return Compare("keys.kv_key", model.PoolKeys([memory])[0], file.ReadF32("kv_key"), ValueTolerance);
+        yield return Compare("keys.input_query", MeanRow(model.Embed(question), model.HiddenSize), file.ReadF32("input_query"), bars.Values);
+        yield return Compare("keys.input_key", MeanRow(memory, model.HiddenSize), file.ReadF32("input_key"), GoldenBars.Exact.Values);
+        yield return Compare("keys.kv_query", model.PoolQueries([question])[0], file.ReadF32("kv_query"), bars.Values);
+        yield return Compare("keys.kv_key", model.PoolKeys([memory])[0], file.ReadF32("kv_key"), bars.Values);
     }
 
-    private static IEnumerable<GoldenRow> Policy(LanguageModel model, string folder)
+    private static IEnumerable<GoldenRow> Policy(LanguageModel model, string folder, GoldenBars bars)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, "policy.safetensors"));
         int[] prompt = file.ReadI32("prompt_ids"), question = file.ReadI32("question_ids");
@@ -71,13 +71,13 @@ public static class GoldenReplay
         double[] plain = Advantages.Of(rewards, scaleByStd: false), std = Advantages.Of(rewards, scaleByStd: true);
         int rows = memory.Length / model.HiddenSize;
 
-        yield return Compare("policy.memory_init", model.Embed(MemoryInitialiser.RepeatOrCut(question, rows)), file.ReadF32("memory_init"), ValueTolerance);
-        yield return Compare("policy.advantages", Floats(plain), file.ReadF32("advantages"), ValueTolerance);
-        yield return Compare("policy.advantages_std", Floats(std), file.ReadF32("advantages_std"), ValueTolerance);
+        yield return Compare("policy.memory_init", model.Embed(MemoryInitialiser.RepeatOrCut(question, rows)), file.ReadF32("memory_init"), bars.Values);
+        yield return Compare("policy.advantages", Floats(plain), file.ReadF32("advantages"), GoldenBars.Exact.Values);
+        yield return Compare("policy.advantages_std", Floats(std), file.ReadF32("advantages_std"), GoldenBars.Exact.Values);
 
         PackedTree reference = new([], prompt, completions), policy = new(memory, prompt, completions);
-        yield return Compare("policy.ref_logprobs", LogProbs(model, reference, 1f), file.ReadF32("ref_logprobs"), ValueTolerance);
-        yield return Compare("policy.ref_logprobs_tau0.6", LogProbs(model, reference, 0.6f), file.ReadF32("ref_logprobs_tau0.6"), ValueTolerance);
+        yield return Compare("policy.ref_logprobs", LogProbs(model, reference, 1f), file.ReadF32("ref_logprobs"), bars.LogProbs);
+        yield return Compare("policy.ref_logprobs_tau0.6", LogProbs(model, reference, 0.6f), file.ReadF32("ref_logprobs_tau0.6"), bars.LogProbs);
 
         const int maxTokens = 2048;
         foreach (GoldenRow row in Case("plain", plain, 0, 1f).Concat(Case("std", std, 0, 1f)).Concat(Case("kl", std, 0.04, 0.6f)))
@@ -86,21 +86,21 @@ public static class GoldenReplay
         PackedTree first = new(memory, prompt, [completions[0]]);
         using PackedPass pass = model.Forward([first], 1f, keepForBackward: true);
         (double loss, float[] slope) = SftLoss.Compute(pass.LogProbs[0][0]);
-        yield return Compare("policy.sft.loss", [(float)loss], file.ReadF32("sft.loss"), ValueTolerance);
-        yield return Compare("policy.sft.grad", pass.Backward([[slope]])[0], file.ReadF32("sft.grad"), GradientTolerance);
+        yield return Compare("policy.sft.loss", [(float)loss], file.ReadF32("sft.loss"), bars.Values);
+        yield return Compare("policy.sft.grad", pass.Backward([[slope]])[0], file.ReadF32("sft.grad"), bars.Gradients);
 
         IEnumerable<GoldenRow> Case(string name, double[] advantages, double beta, float temperature)
         {
             float[][]? referenceLogProbs = beta == 0 ? null : Split(file.ReadF32("ref_logprobs_tau0.6"), completions.Select(c => c.Length).ToArray());
             using PackedPass pass = model.Forward([policy], temperature, keepForBackward: true);
             PolicyLossResult result = new PolicyLoss(maxTokens, beta).Compute(pass.LogProbs[0], null, referenceLogProbs, advantages);
-            yield return Compare($"policy.{name}.loss", [(float)result.Loss], file.ReadF32(name + ".loss"), ValueTolerance);
-            yield return Compare($"policy.{name}.logprobs", Flatten(pass.LogProbs[0]), file.ReadF32(name + ".logprobs"), ValueTolerance);
-            yield return Compare($"policy.{name}.grad", pass.Backward([result.DLogProbs])[0], file.ReadF32(name + ".grad"), GradientTolerance);
+            yield return Compare($"policy.{name}.loss", [(float)result.Loss], file.ReadF32(name + ".loss"), bars.Values);
+            yield return Compare($"policy.{name}.logprobs", Flatten(pass.LogProbs[0]), file.ReadF32(name + ".logprobs"), bars.LogProbs);
+            yield return Compare($"policy.{name}.grad", pass.Backward([result.DLogProbs])[0], file.ReadF32(name + ".grad"), bars.Gradients);
         }
     }
 
-    private static IEnumerable<GoldenRow> Optimiser(LanguageModel model, string folder)
+    private static IEnumerable<GoldenRow> Optimiser(LanguageModel model, string folder, GoldenBars bars)
     {
         using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(folder, "adamw.safetensors"));
         float[] theta = file.ReadF32("theta0");
@@ -108,12 +108,12 @@ public static class GoldenReplay
         for (int step = 0; file.Has($"grad{step}"); step++)
         {
             optimiser.Step(theta, file.ReadF32($"grad{step}"));
-            yield return Compare($"adamw.theta{step + 1}", theta, file.ReadF32($"theta{step + 1}"), OptimiserTolerance);
+            yield return Compare($"adamw.theta{step + 1}", theta, file.ReadF32($"theta{step + 1}"), bars.Optimiser);
         }
     }
 
     /// <summary>Greedy completions, all in one batch; a row for all of them that counts differing completions.</summary>
-    private static IEnumerable<GoldenRow> Greedy(LanguageModel model, string folder)
+    private static IEnumerable<GoldenRow> Greedy(LanguageModel model, string folder, GoldenBars bars)
     {
         float[] memory = [];
         string policyFile = Path.Combine(folder, "policy.safetensors"), path = Path.Combine(folder, "greedy.jsonl");
@@ -144,14 +144,14 @@ public static class GoldenReplay
         Completion[][] completions = new Generator(model).Generate(requests);
         int different = completions.Where((completion, i) => !completion[0].Tokens.AsSpan().SequenceEqual(expected[i])).Count();
         double fraction = (double)different / Math.Max(1, expected.Count);
-        yield return new GoldenRow("greedy.completion_ids", expected.Count, different, fraction, fraction, 0, different == 0 && expected.Count > 0);
+        yield return new GoldenRow("greedy.completion_ids", expected.Count, different, fraction, fraction, bars.Completions, expected.Count > 0 && fraction <= bars.Completions.Limit);
     }
 
     /// <summary>Compares a tensor with its reference; a different length or any value that is not a number fails.</summary>
-    public static GoldenRow Compare(string name, float[] values, float[] reference, double tolerance)
+    public static GoldenRow Compare(string name, float[] values, float[] reference, GoldenBar bar)
     {
         if (values.Length != reference.Length || reference.Length == 0)
-            return new GoldenRow(name, reference.Length, double.NaN, double.NaN, double.NaN, tolerance, false);
+            return new GoldenRow(name, reference.Length, double.NaN, double.NaN, double.NaN, bar, false);
         double worst = 0, largest = 0, difference2 = 0, reference2 = 0;
         bool finite = true;
         for (int i = 0; i < values.Length; i++)
@@ -164,7 +164,7 @@ public static class GoldenReplay
             reference2 += (double)reference[i] * reference[i];
         }
         double l2 = difference2 == 0 ? 0 : Math.Sqrt(difference2 / reference2);
-        return new GoldenRow(name, reference.Length, worst, worst == 0 ? 0 : worst / largest, l2, tolerance, finite && l2 <= tolerance);
+        return new GoldenRow(name, reference.Length, worst, worst == 0 ? 0 : worst / largest, l2, bar, finite && (bar.IsAbsolute ? worst : l2) <= bar.Limit);
     }
 
     private static float[] LogProbs(LanguageModel model, PackedTree tree, float temperature)

@@ -1,3 +1,4 @@
+using ElmNative.Compute;
 using ElmNative.Transformers.Generation;
 using ElmNative.Transformers.Models;
 using ElmNative.Transformers.Tokenization;
@@ -6,7 +7,7 @@ namespace ElmNative.Experience.Learning;
 
 /// <summary>
 /// What the method needs of the frozen language model, and nothing more: the one seam between this project and the runtime below it. Every
-/// member is batch-invariant: what else is in a call changes no bit of a result. One caller at a time.
+/// member is batch-invariant where <see cref="ActivationType"/> is F32: what else is in a call changes no bit of a result. One caller at a time.
 /// </summary>
 public interface IPolicy
 {
@@ -30,6 +31,9 @@ public interface IPolicy
 
     /// <summary>Root mean square of the input embedding matrix.</summary>
     double EmbeddingRms { get; }
+
+    /// <summary>The type that activations are rounded to: F32 on the processor, BF16 on a GPU.</summary>
+    ElementType ActivationType { get; }
 
     /// <summary>Bytes that <see cref="Forward"/> keeps for each row of a pass that will be walked back.</summary>
     long TrainingBytesPerRow { get; }
@@ -99,6 +103,9 @@ public sealed class ModelPolicy(LanguageModel model) : IPolicy
     public string Fingerprint => model.Fingerprint;
     /// <inheritdoc/>
     public double EmbeddingRms => model.EmbeddingRms;
+    /// <inheritdoc/>
+    public ElementType ActivationType => model.ActivationType;
+
     /// <inheritdoc/>
     public long TrainingBytesPerRow => model.TrainingBytesPerRow;
     /// <inheritdoc/>

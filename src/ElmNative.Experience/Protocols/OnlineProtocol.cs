@@ -49,6 +49,7 @@ public sealed class OnlineProtocol
     public RunSettings SettingsFor(ProblemSet data) => new()
     {
         ModelFingerprint = policy.Fingerprint,
+        Activations = policy.ActivationType.ToString().ToLowerInvariant(),
         DataHash = data.Hash,
         Limit = data.Problems.Count,
         Retrieval = retrieval,

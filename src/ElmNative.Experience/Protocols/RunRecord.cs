@@ -8,6 +8,8 @@ public sealed record RunSettings
 {
     /// <summary>Digest of the model.</summary>
     public required string ModelFingerprint { get; init; }
+    /// <summary>The type that the device rounds activations to: f32, or bf16 on a GPU. One run keeps to one arithmetic.</summary>
+    public required string Activations { get; init; }
     /// <summary>SHA-256 of the data file.</summary>
     public required string DataHash { get; init; }
     /// <summary>Problems of the run: the first of the file.</summary>

@@ -94,6 +94,9 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Bytes that <see cref="Forward"/> keeps for each row of a pass that will be walked back.</summary>
     public long TrainingBytesPerRow => Decoder.TrainingBytesPerRow;
 
+    /// <summary>The type that activations are rounded to: F32, or BF16 on a GPU.</summary>
+    public ElementType ActivationType => Backend.ActivationType;
+
     internal IBackend Backend { get; }
 
     internal DecoderWeights Weights { get; }

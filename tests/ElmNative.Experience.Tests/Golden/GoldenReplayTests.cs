@@ -19,7 +19,7 @@ public class GoldenReplayTests
         List<GoldenRow> rows = [.. GoldenReplay.Replay(model, Repository.Golden(golden))];
         Assert.HasCount(values, rows);
         foreach (GoldenRow row in rows)
-            Assert.IsTrue(row.Passed, $"{row.Name}: {row.RelativeL2:e2} against {row.Tolerance:e0}");
+            Assert.IsTrue(row.Passed, $"{row.Name}: {row.RelativeL2:e2} against {row.Bar}");
     }
 
     [TestMethod]

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using ElmNative.Compute;
 using ElmNative.Experience.Learning;
 using ElmNative.Transformers.Generation;
 using ElmNative.Transformers.Models;
@@ -25,6 +26,7 @@ internal sealed class FakePolicy : IPolicy
     public string ModelType => "fake";
     public string Fingerprint { get; init; } = "00fake";
     public double EmbeddingRms => 0.14721;
+    public ElementType ActivationType => ElementType.F32;
     public long TrainingBytesPerRow => 100;
     public ITokenizer Tokenizer => tokenizer;
     public IChatTemplate? ChatTemplate { get; init; }

@@ -40,8 +40,8 @@ internal static class AttentionKernels
             Trees trees = new(groups, root, children, length);
             AttentionPlan plan = trees.On(o);
             Stored s = new(o, shape, trees.Rows, trees.Rows);
-            Tensor dy = o.Random(trees.Rows, s.Query.Columns);
-            Tensor dq = o.Zeros(trees.Rows, s.Query.Columns), dk = o.Zeros(trees.Rows, s.Key.Columns), dv = o.Zeros(trees.Rows, s.Key.Columns);
+            Tensor dy = o.Activations(trees.Rows, s.Query.Columns);
+            Tensor dq = o.Outputs(trees.Rows, s.Query.Columns), dk = o.Outputs(trees.Rows, s.Key.Columns), dv = o.Outputs(trees.Rows, s.Key.Columns);
             o.Backend.Attention(plan, shape, s.Query, s.Key, s.Value, s.Output, s.LogSumExp);
             Action run = () => o.Backend.AttentionBackward(plan, shape, s.Query, s.Key, s.Value, s.Output, s.LogSumExp, dy, dq, dk, dv);
             return new Kernel(2.0 * (s.Query.Bytes + s.Key.Bytes + s.Value.Bytes + s.Output.Bytes), 10.0 * trees.Pairs * shape.QueryHeads * shape.HeadSize, run, () =>
@@ -72,10 +72,14 @@ internal static class AttentionKernels
                     int width = shape.KeyHeads * shape.HeadSize, at = KeyColumn(shape, head);
                     for (int j = 0; j < shape.HeadSize; j++)
                     {
-                        double wanted = 0;
+                        double wanted = 0, terms = 0;
                         for (int i = 0; i < seen.Length; i++)
-                            wanted += p[i] * values[seen[i] * width + at + j];
-                        worst.Compare(wanted, got[head * shape.HeadSize + j], Tolerance);
+                        {
+                            double term = p[i] * values[seen[i] * width + at + j];
+                            wanted += term;
+                            terms += Math.Abs(term);
+                        }
+                        worst.Compare(wanted, got[head * shape.HeadSize + j], Tolerance + o.InnerRounding * terms + Operands.Rounding(s.Output) * Math.Abs(wanted));
                     }
                 }
             }
@@ -90,16 +94,21 @@ internal static class AttentionKernels
         int firstRow = trees.Rows - trees.TreeRows;
         float[] keys = o.Read(s.Key), values = o.Read(s.Value);
         double[] wantedKeys = new double[trees.TreeRows * size], wantedValues = new double[trees.TreeRows * size];
+        // What rounding probabilities, slopes of scores and the output to the activation type may change: nothing where that is F32.
+        double[] slackKeys = new double[trees.TreeRows * size], slackValues = new double[trees.TreeRows * size];
+        double inner = o.InnerRounding;
         Worst worst = new();
         for (int row = firstRow; row < trees.Rows; row++)
         {
-            float[] query = o.Row(s.Query, row), slopes = o.Row(dy, row), gotQuery = o.Row(dq, row);
+            float[] query = o.Row(s.Query, row), slopes = o.Row(dy, row), output = o.Row(s.Output, row), gotQuery = o.Row(dq, row);
             int[] seen = [.. trees.Visible(row)];
             for (int head = firstHead; head < shape.QueryHeads; head++)
             {
-                double[] p = Probabilities(shape, query, keys, seen, head).P, dp = new double[seen.Length], wantedQuery = new double[size];
+                double[] p = Probabilities(shape, query, keys, seen, head).P, dp = new double[seen.Length], wantedQuery = new double[size], slackQuery = new double[size];
                 int queryAt = head * size;
-                double mean = 0;
+                double mean = 0, meanTerms = 0;
+                for (int j = 0; j < size; j++)
+                    meanTerms += Math.Abs((double)slopes[queryAt + j] * output[queryAt + j]);
                 for (int i = 0; i < seen.Length; i++)
                 {
                     for (int j = 0; j < size; j++)
@@ -109,16 +118,20 @@ internal static class AttentionKernels
                 for (int i = 0; i < seen.Length; i++)
                 {
                     double score = p[i] * (dp[i] - mean) * shape.Scale;
+                    double slack = inner * (Math.Abs(score) + p[i] * meanTerms * shape.Scale);
                     int key = seen[i] * width + at, gradient = (seen[i] - firstRow) * size;
                     for (int j = 0; j < size; j++)
                     {
                         wantedQuery[j] += score * keys[key + j];
                         wantedKeys[gradient + j] += score * query[queryAt + j];
                         wantedValues[gradient + j] += p[i] * slopes[queryAt + j];
+                        slackQuery[j] += slack * Math.Abs(keys[key + j]);
+                        slackKeys[gradient + j] += slack * Math.Abs(query[queryAt + j]);
+                        slackValues[gradient + j] += inner * p[i] * Math.Abs(slopes[queryAt + j]);
                     }
                 }
                 for (int j = 0; j < size; j++)
-                    worst.Compare(wantedQuery[j], gotQuery[queryAt + j], Tolerance);
+                    worst.Compare(wantedQuery[j], gotQuery[queryAt + j], Tolerance + slackQuery[j] + Operands.Rounding(dq) * Math.Abs(wantedQuery[j]));
             }
         }
         for (int row = 0; row < trees.TreeRows; row++)
@@ -127,8 +140,9 @@ internal static class AttentionKernels
             for (int j = 0; j < size; j++)
             {
                 // Sums over up to a thousand queries and several heads.
-                worst.Compare(wantedKeys[row * size + j], gotKey[at + j], 10 * Tolerance * (1 + Math.Abs(wantedKeys[row * size + j])));
-                worst.Compare(wantedValues[row * size + j], gotValue[at + j], 10 * Tolerance * (1 + Math.Abs(wantedValues[row * size + j])));
+                double key = wantedKeys[row * size + j], value = wantedValues[row * size + j];
+                worst.Compare(key, gotKey[at + j], 10 * Tolerance * (1 + Math.Abs(key)) + slackKeys[row * size + j] + Operands.Rounding(dk) * Math.Abs(key));
+                worst.Compare(value, gotValue[at + j], 10 * Tolerance * (1 + Math.Abs(value)) + slackValues[row * size + j] + Operands.Rounding(dv) * Math.Abs(value));
             }
         }
         return worst.Value;
@@ -156,10 +170,10 @@ internal static class AttentionKernels
     /// <summary>The tensors that every attention needs.</summary>
     private sealed class Stored(Operands o, AttentionShape shape, int queryRows, int storeRows)
     {
-        public Tensor Query { get; } = o.Random(queryRows, shape.QueryHeads * shape.HeadSize);
-        public Tensor Key { get; } = o.Random(storeRows, shape.KeyHeads * shape.HeadSize);
-        public Tensor Value { get; } = o.Random(storeRows, shape.KeyHeads * shape.HeadSize);
-        public Tensor Output { get; } = o.Zeros(queryRows, shape.QueryHeads * shape.HeadSize);
+        public Tensor Query { get; } = o.Activations(queryRows, shape.QueryHeads * shape.HeadSize);
+        public Tensor Key { get; } = o.Activations(storeRows, shape.KeyHeads * shape.HeadSize);
+        public Tensor Value { get; } = o.Activations(storeRows, shape.KeyHeads * shape.HeadSize);
+        public Tensor Output { get; } = o.Outputs(queryRows, shape.QueryHeads * shape.HeadSize);
         public Tensor LogSumExp { get; } = o.Zeros(queryRows, shape.QueryHeads);
     }
 

@@ -8,10 +8,13 @@ internal static class DenseKernels
     /// <summary>What a float32 sum may be off, as a part of the sum of its terms' magnitudes.</summary>
     private const double SumError = 2e-6;
 
+    /// <summary>Products with more columns are logits, which are F32 on every device.</summary>
+    private const int LargestLayer = 100_000;
+
     /// <summary>y = x W^T with [m, k] and [n, k].</summary>
     public static KernelCase Linear(int m, int k, int n, ElementType type) => new($"linear [{m} x {k}] {n} {Name(type)}", o =>
     {
-        Tensor x = o.Random(m, k), weight = o.Weights(n, k, type), y = o.Zeros(m, n);
+        Tensor x = o.Activations(m, k), weight = o.Weights(n, k, type), y = n > LargestLayer ? o.Zeros(m, n) : o.Outputs(m, n);
         Action run = () => o.Backend.Linear(x, weight, default, y, accumulate: false);
         return new Kernel(weight.Bytes + x.Bytes + y.Bytes, 2.0 * m * n * k, run, () =>
         {
@@ -24,7 +27,7 @@ internal static class DenseKernels
                 for (int i = 0; i < inputs.Length; i++)
                 {
                     (double sum, double size) = Dot(inputs[i], column);
-                    worst.Compare(sum, outputs[i][j], SumError * size);
+                    worst.Compare(sum, outputs[i][j], SumError * size + Operands.Rounding(y) * Math.Abs(sum));
                 }
             }
             return worst.Value;
@@ -34,7 +37,7 @@ internal static class DenseKernels
     /// <summary>dx = dy W with [m, n] and [n, k].</summary>
     public static KernelCase LinearBackward(int m, int k, int n, ElementType type) => new($"linear backward [{m} x {n}] {k} {Name(type)}", o =>
     {
-        Tensor dy = o.Random(m, n), weight = o.Weights(n, k, type), dx = o.Zeros(m, k);
+        Tensor dy = o.Activations(m, n), weight = o.Weights(n, k, type), dx = o.Outputs(m, k);
         Action run = () => o.Backend.LinearBackward(dy, weight, dx, accumulate: false);
         return new Kernel(weight.Bytes + dy.Bytes + dx.Bytes, 2.0 * m * n * k, run, () =>
         {
@@ -50,7 +53,7 @@ internal static class DenseKernels
                     sums[i].Add(slopes[i][j], row);
             }
             for (int i = 0; i < sums.Length; i++)
-                sums[i].Compare(o.Row(dx, sampled[i]), SumError, worst);
+                sums[i].Compare(o.Row(dx, sampled[i]), SumError, Operands.Rounding(dx), worst);
             return worst.Value;
         });
     });
@@ -97,7 +100,7 @@ internal static class DenseKernels
                     sums[i].Add(slope[sampled[i].Row] * ((v == head.Target(sampled[i].Row) ? 1 : 0) - sampled[i].P[v]), row);
             }
             for (int i = 0; i < sums.Length; i++)
-                sums[i].Compare(o.Row(gradient, sampled[i].Row), 5 * SumError, worst);
+                sums[i].Compare(o.Row(gradient, sampled[i].Row), 5 * SumError + o.InnerRounding, Operands.Rounding(gradient), worst);
             return worst.Value;
         });
     });
@@ -129,7 +132,7 @@ internal static class DenseKernels
     /// <summary>The head of a language model: hidden states, the output matrix, targets.</summary>
     private sealed class Head(Operands o, int rows, int width, int vocabulary)
     {
-        public Tensor Hidden { get; } = o.Random(rows, width);
+        public Tensor Hidden { get; } = o.Activations(rows, width);
         public Tensor Weight { get; } = o.Weights(vocabulary, width);
         public Tensor Targets { get; } = o.Indices(rows, i => i * 31 % vocabulary);
 
@@ -166,10 +169,10 @@ internal static class DenseKernels
             }
         }
 
-        public void Compare(float[] got, double allowed, Worst worst)
+        public void Compare(float[] got, double ofTerms, double ofSum, Worst worst)
         {
             for (int i = 0; i < got.Length; i++)
-                worst.Compare(sums[i], got[i], allowed * sizes[i]);
+                worst.Compare(sums[i], got[i], ofTerms * sizes[i] + ofSum * Math.Abs(sums[i]));
         }
     }
 }

@@ -2,11 +2,16 @@ using ElmNative.Compute;
 
 namespace ElmNative.Cli.Bench.Kernels;
 
-/// <summary>Every operation of <see cref="IBackend"/> at sizes of the bundled model (hidden 128) and of Qwen2.5-0.5B (hidden 896).</summary>
+/// <summary>
+/// Every operation of <see cref="IBackend"/>: on the processor at sizes of the bundled model (hidden 128) and of Qwen2.5-0.5B (hidden 896), on a device of its own memory at sizes of the bundled
+/// model and of Qwen2.5-Math-7B (<see cref="DeviceKernelCases"/>).
+/// </summary>
 internal static class KernelCases
 {
-    /// <summary>All cases in the order of the table.</summary>
-    public static IEnumerable<KernelCase> All() => [.. Products(), .. Rows(), .. Attentions(), .. Vocabulary(), .. Vectors()];
+    /// <summary>All cases for a backend, in the order of the table.</summary>
+    public static IEnumerable<KernelCase> For(IBackend backend) => backend.Memory is null
+        ? [.. Products(), .. Rows(), .. Attentions(), .. Vocabulary(), .. Vectors()]
+        : DeviceKernelCases.All();
 
     private static IEnumerable<KernelCase> Products()
     {

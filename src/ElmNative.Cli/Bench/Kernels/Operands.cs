@@ -12,7 +12,8 @@ internal sealed class Operands(IBackend backend) : IDisposable
 
     private static readonly Lazy<float[]> FloatNoise = new(() => Noise(random => random.NextSingle() * 2 - 1));
     private static readonly Lazy<ushort[]> HalfNoise = new(() => Noise(random => BitConverter.HalfToUInt16Bits((Half)(0.1f * (random.NextSingle() - 0.5f)))));
-    private static readonly Lazy<ushort[]> BrainNoise = new(() => Noise(random => (ushort)(BitConverter.SingleToUInt32Bits(0.1f * (random.NextSingle() - 0.5f)) >> 16)));
+    private static readonly Lazy<ushort[]> BrainNoise = new(() => Noise(random => Brain(0.1f * (random.NextSingle() - 0.5f))));
+    private static readonly Lazy<ushort[]> ActivationNoise = new(() => Noise(random => Brain(random.NextSingle() * 2 - 1)));
 
     private readonly List<DeviceBuffer> buffers = [];
     private int offset;
@@ -25,6 +26,28 @@ internal sealed class Operands(IBackend backend) : IDisposable
 
     /// <summary>Uniform values in [-1, 1), F32.</summary>
     public Tensor Random(int rows, int columns) => Fill(Keep(ElementType.F32, rows, columns), FloatNoise.Value);
+
+    /// <summary>Uniform values in [-1, 1) of the backend's activation type.</summary>
+    public Tensor Activations(int rows, int columns) => backend.ActivationType == ElementType.F32
+        ? Random(rows, columns)
+        : Fill(Keep(backend.ActivationType, rows, columns), ActivationNoise.Value);
+
+    /// <summary>Zeros of the backend's activation type, which an operation overwrites.</summary>
+    public Tensor Outputs(int rows, int columns)
+    {
+        Tensor tensor = Keep(backend.ActivationType, rows, columns);
+        backend.Zero(tensor);
+        return tensor;
+    }
+
+    /// <summary>What rounding to a tensor's type may change, as a part of the value: half a unit in the last place of BF16, nothing for F32, whose rounding the tolerances hold.</summary>
+    public static double Rounding(Tensor x) => x.Type == ElementType.BF16 ? BrainRounding : 0;
+
+    /// <summary>Half a unit in the last place of a BF16 number, as a part of it.</summary>
+    public const double BrainRounding = 1.0 / 512;
+
+    /// <summary>What rounding of inner values (probabilities, slopes of logits) to the activation type may change, as a part of each.</summary>
+    public double InnerRounding => backend.ActivationType == ElementType.BF16 ? BrainRounding : 0;
 
     /// <summary>Uniform values in [-0.05, 0.05) of a stored type.</summary>
     public Tensor Weights(int rows, int columns, ElementType type = ElementType.BF16) => type switch
@@ -128,6 +151,8 @@ internal sealed class Operands(IBackend backend) : IDisposable
         }
         return tensor;
     }
+
+    private static ushort Brain(float x) => (ushort)(BitConverter.SingleToUInt32Bits(x) >> 16);
 
     private static T[] Noise<T>(Func<Random, T> next)
     {

@@ -11,8 +11,8 @@ internal static class RowKernels
     /// <summary>RMS norm.</summary>
     public static KernelCase Norm(int rows, int width) => new($"rms norm [{rows} x {width}]", o =>
     {
-        Tensor x = o.Random(rows, width), weight = o.Weights(1, width), y = o.Zeros(rows, width);
-        return Rowwise(2.0 * x.Bytes, 4.0 * x.Count, () => o.Backend.RmsNorm(x, weight, Epsilon, y), rows, o, y, row =>
+        Tensor x = o.Random(rows, width), weight = o.Weights(1, width), y = o.Outputs(rows, width);
+        return Rowwise(x.Bytes + y.Bytes, 4.0 * x.Count, () => o.Backend.RmsNorm(x, weight, Epsilon, y), rows, o, y, row =>
         {
             float[] values = o.Row(x, row), scale = o.Read(weight);
             double root = Root(values);
@@ -35,7 +35,7 @@ internal static class RowKernels
     /// <summary>silu(gate) * up.</summary>
     public static KernelCase Glu(int rows, int width) => new($"swiglu [{rows} x {width}]", o =>
     {
-        Tensor gate = o.Random(rows, width), up = o.Random(rows, width), y = o.Zeros(rows, width);
+        Tensor gate = o.Activations(rows, width), up = o.Activations(rows, width), y = o.Outputs(rows, width);
         return Rowwise(3.0 * y.Bytes, 15.0 * y.Count, () => o.Backend.SwiGlu(gate, up, y), rows, o, y,
             row => [.. o.Row(gate, row).Zip(o.Row(up, row), (g, u) => g * Sigmoid(g) * u)]);
     });
@@ -43,7 +43,7 @@ internal static class RowKernels
     /// <summary>Its two gradients.</summary>
     public static KernelCase GluBackward(int rows, int width) => new($"swiglu backward [{rows} x {width}]", o =>
     {
-        Tensor gate = o.Random(rows, width), up = o.Random(rows, width), dy = o.Random(rows, width), dgate = o.Zeros(rows, width), dup = o.Zeros(rows, width);
+        Tensor gate = o.Activations(rows, width), up = o.Activations(rows, width), dy = o.Activations(rows, width), dgate = o.Outputs(rows, width), dup = o.Outputs(rows, width);
         Action run = () => o.Backend.SwiGluBackward(gate, up, dy, dgate, dup);
         return new Kernel(5.0 * dy.Bytes, 20.0 * dy.Count, run, () =>
         {
@@ -55,8 +55,9 @@ internal static class RowKernels
                 for (int i = 0; i < width; i++)
                 {
                     double s = Sigmoid(g[i]);
-                    worst.Compare(d[i] * (double)u[i] * s * (1 + g[i] * (1 - s)), gotGate[i], Tolerance);
-                    worst.Compare(d[i] * g[i] * s, gotUp[i], Tolerance);
+                    double slope = d[i] * (double)u[i] * s * (1 + g[i] * (1 - s)), other = d[i] * g[i] * s;
+                    worst.Compare(slope, gotGate[i], Tolerance + Operands.Rounding(dgate) * Math.Abs(slope));
+                    worst.Compare(other, gotUp[i], Tolerance + Operands.Rounding(dup) * Math.Abs(other));
                 }
             }
             return worst.Value;
@@ -67,7 +68,7 @@ internal static class RowKernels
     public static KernelCase Rotary(int rows, int width, int headSize) => new($"rotary [{rows} x {width}]", o =>
     {
         const int positions = 1024;
-        Tensor x = o.Random(rows, width), y = o.Zeros(rows, width), table = o.Random(positions, headSize), at = o.Indices(rows, i => i % positions);
+        Tensor x = o.Activations(rows, width), y = o.Outputs(rows, width), table = o.Random(positions, headSize), at = o.Indices(rows, i => i % positions);
         return Rowwise(2.0 * x.Bytes, 3.0 * x.Count, () => o.Backend.Rotary(x, at, table, headSize, inverse: false, y), rows, o, y, row =>
         {
             float[] values = o.Row(x, row), angles = o.Row(table, row % positions);
@@ -131,7 +132,7 @@ internal static class RowKernels
             double[] wanted = reference(row);
             float[] got = o.Row(output, row);
             for (int i = 0; i < got.Length; i++)
-                worst.Compare(wanted[i], got[i], Tolerance * (1 + Math.Abs(wanted[i])));
+                worst.Compare(wanted[i], got[i], Tolerance * (1 + Math.Abs(wanted[i])) + Operands.Rounding(output) * Math.Abs(wanted[i]));
         }
         return worst.Value;
     });

@@ -8,7 +8,7 @@ internal static class VectorKernels
     /// <summary>The mean over all rows and heads.</summary>
     public static KernelCase Pool(int rows, int width, int headSize) => new($"pool heads [{rows} x {width}]", o =>
     {
-        Tensor x = o.Random(rows, width), y = o.Zeros(1, headSize), ranges = o.Integers(1, 2, [0, rows]);
+        Tensor x = o.Activations(rows, width), y = o.Zeros(1, headSize), ranges = o.Integers(1, 2, [0, rows]);
         Action run = () => o.Backend.PoolHeads(x, ranges, headSize, y);
         return new Kernel(x.Bytes, x.Count, run, () =>
         {
