@@ -14,10 +14,10 @@ internal sealed record VerifiedLines(string File, int Matched, int Total);
 
 /// <summary>The machine as <c>elmn info --json</c> prints it.</summary>
 internal sealed record MachineInfo(
-    string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string CpuPath, int Threads, GpuInfo[] Gpus, string? NoGpu, string BundledModel);
+    string Version, string Runtime, string System, string Cpu, string[] CpuPaths, string CpuPath, int Threads, GpuInfo[] Gpus, string? CudaDriver, string? NoGpu, string BundledModel);
 
 /// <summary>A GPU in <see cref="MachineInfo"/>: what <c>--device</c> calls it, its name, compute capability and memory in bytes.</summary>
-internal sealed record GpuInfo(string Device, string Name, string ComputeCapability, long TotalBytes, long FreeBytes);
+internal sealed record GpuInfo(string Device, string Name, string ComputeCapability, long TotalBytes, long? FreeBytes, bool Supported);
 
 /// <summary>A response as <c>elmn score --json</c> prints it.</summary>
 internal sealed record ScoredResponse(int Index, double Score, double[] Steps);

@@ -3,10 +3,11 @@ using System.Text.Json;
 using CommandLine;
 using ElmNative.Cli.Output;
 using ElmNative.Compute.Cpu;
+using ElmNative.Compute.Cuda;
 
 namespace ElmNative.Cli.Verbs;
 
-[Verb("info", HelpText = "Show the program's version, the processor's abilities and the backends.")]
+[Verb("info", HelpText = "Show the program's version, what the processor can do, and the GPUs.")]
 internal sealed class InfoOptions
 {
     [Option("json", HelpText = "Print JSON.")]
@@ -19,8 +20,9 @@ internal static class InfoVerb
     public static int Run(InfoOptions options)
     {
         CpuFeatures features = CpuBackend.Features;
+        CudaDevices gpus = CudaDevice.List();
         MachineInfo info = new(ProgramVersion.Text, RuntimeInformation.FrameworkDescription, $"{RuntimeInformation.OSDescription} {RuntimeInformation.OSArchitecture}",
-            ProcessorName(), [.. features.Supported], features.Chosen, features.Threads, ["cpu"], Bundled.Model);
+            ProcessorName(), [.. features.Supported], features.Chosen, features.Threads, [.. gpus.Devices.Select(Describe)], gpus.DriverVersion, gpus.Explanation, Bundled.Model);
         if (options.Json)
         {
             Console.Out.WriteLine(JsonSerializer.Serialize(info, CliJson.Default.MachineInfo));
@@ -30,12 +32,18 @@ internal static class InfoVerb
         [
             ("elmn", info.Version), ("runtime", info.Runtime), ("system", info.System), ("processor", info.Cpu),
             ("cpu paths", $"{string.Join(", ", info.CpuPaths)}; using {info.CpuPath} (ELM_CPU chooses another)"), ("threads", $"{info.Threads}"),
-            ("backends", string.Join(", ", info.Backends)), ("bundled model", info.BundledModel),
+            .. gpus.Devices.Select(gpu => ($"--device cuda:{gpu.Ordinal}", Line(gpu))), .. gpus.Explanation is { } why ? [("cuda", why)] : Array.Empty<(string, string)>(),
+            .. gpus.DriverVersion is { } driver ? [("cuda driver", $"serves CUDA up to {driver}")] : Array.Empty<(string, string)>(), ("bundled model", info.BundledModel),
         ];
         foreach ((string name, string value) in facts)
-            Console.Out.WriteLine($"{name,-14} {value}");
+            Console.Out.WriteLine($"{name,-15} {value}");
         return 0;
     }
+
+    private static GpuInfo Describe(CudaDevice gpu) => new($"cuda:{gpu.Ordinal}", gpu.Name, gpu.ComputeCapability, gpu.TotalBytes, gpu.FreeBytes, gpu.IsSupported);
+
+    private static string Line(CudaDevice gpu) => FormattableString.Invariant($"{gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.TotalBytes / 1e9:0.0} GB")
+        + (gpu.FreeBytes is { } free ? FormattableString.Invariant($" ({free / 1e9:0.0} GB free)") : "") + (gpu.IsSupported ? "" : "; too old: the kernels need 8.0 or newer");
 
     /// <summary>The processor as its maker calls it, or "unknown".</summary>
     public static string ProcessorName()
