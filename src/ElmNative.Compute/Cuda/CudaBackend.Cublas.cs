@@ -27,13 +27,13 @@ public sealed unsafe partial class CudaBackend
     /// </summary>
     /// <param name="x">BF16 [m, k]</param><param name="weight">BF16 [n, k]</param><param name="bias">[1, n] of y's type, or absent</param>
     /// <param name="y">BF16 or F32 [m, n]</param><param name="accumulate">add to y instead of overwriting it</param>
-    private bool TryCublasLt(Tensor x, Tensor weight, Tensor bias, Tensor y, bool accumulate) =>
+    internal bool TryCublasLt(Tensor x, Tensor weight, Tensor bias, Tensor y, bool accumulate) =>
         OpenCublas() is { } library && Suits(x, weight, y) && (!bias.IsPresent || bias.Type == y.Type)
         && library.Linear(stream, x, weight, bias, y, accumulate);
 
     /// <summary>Queues dx = dy W (or dx += that) as <see cref="LinearBackward"/> defines it; false as for <see cref="TryCublasLt"/>.</summary>
     /// <param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param><param name="dx">BF16 or F32 [m, k]</param><param name="accumulate">add to dx instead of overwriting it</param>
-    private bool TryCublasLtBackward(Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
+    internal bool TryCublasLtBackward(Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
         OpenCublas() is { } library && Suits(dy, weight, dx) && library.LinearBackward(stream, dy, weight, dx, accumulate);
 
     private static bool Suits(Tensor x, Tensor weight, Tensor y) => x.Type == ElementType.BF16 && weight.Type == ElementType.BF16
