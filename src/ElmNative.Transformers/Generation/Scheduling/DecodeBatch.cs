@@ -44,7 +44,7 @@ internal sealed class DecodeBatch
         (drawnTokens, drawnTokenBuffer) = (rent.I32(1, capacity), new int[capacity]);
         (drawnLogProbs, drawnLogProbBuffer) = (rent.F32(1, capacity), new float[capacity]);
         (samplingRows, samplingBuffer) = (rent.I32(capacity, Marshal.SizeOf<SamplingRow>() / sizeof(int)), new SamplingRow[capacity]);
-        hidden = rent.F32(capacity, model.HiddenSize);
+        hidden = rent.Activation(capacity, model.HiddenSize);
         logits = rent.F32((int)Math.Clamp(LogitBytes / (sizeof(float) * (long)model.Config.VocabularySize), 1, capacity), model.Config.VocabularySize);
         layerState = model.Decoder.RentInferenceState(rent, capacity);
         rotary = model.RotaryFor(longest);

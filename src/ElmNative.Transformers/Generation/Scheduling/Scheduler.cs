@@ -41,7 +41,7 @@ internal sealed class Scheduler : IDisposable
         rent = new RentedTensors(model.Buffers);
         try
         {
-            lastHidden = rent.F32(capacity, model.HiddenSize);
+            lastHidden = rent.Activation(capacity, model.HiddenSize);
             store = new SlotStore(model, rent, SlotStore.Slots(model, prefixes, capacity, keyValueBudget));
             batch = new DecodeBatch(model, rent, store, capacity, prefixes.Max(prefix => prefix.Rows + prefix.TokenLimit));
             prefill = new Prefill(model, store, lastHidden);
