@@ -46,7 +46,7 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// Fills a tensor of a float type with uniform values in [-magnitude, magnitude): element i is a function of (seed, i) alone, from Philox4x32-10 with
-    /// key (seed low, seed high) and counter (i / 4 low, i / 4 high, 0, 0), word w = i mod 4: (signed(w >> 8) - 2^23) * (magnitude * 2^-23) in float32, where only the product rounds;
+    /// key (seed low, seed high) and counter (i / 4 low, i / 4 high, 0, 0), word w = i mod 4: ((w >> 8) * 2^-23 - 1) * magnitude in float32, where only the last product rounds;
     /// then rounded to the type, to the nearest even. The same values on every backend.
     /// </summary>
     void FillUniform(Tensor x, ulong seed, float magnitude);
