@@ -75,10 +75,12 @@ elm_status elm_gather_rows(elm_context* context, elm_tensor source, elm_tensor i
 elm_status elm_scatter_rows(elm_context* context, elm_tensor source, elm_tensor indices, elm_tensor destination) noexcept {
     return guarded([&] {
         const int64_t m = count(indices), d = source.columns;
-        check_indices("row index", i32(indices), m, 0, destination.rows);
+        // A row with an index below 0 goes nowhere (the value of a sequence that is over).
+        check_indices("row index", i32(indices), m, INT32_MIN, destination.rows);
         context->parallel_by_cost(m, stream_cost(d * 8), [&](int64_t begin, int64_t end, int) {
             for (int64_t i = begin; i < end; i++)
-                std::memcpy(f32(destination) + i32(indices)[i] * d, f32(source) + i * d, static_cast<size_t>(d) * 4);
+                if (i32(indices)[i] >= 0)
+                    std::memcpy(f32(destination) + i32(indices)[i] * d, f32(source) + i * d, static_cast<size_t>(d) * 4);
         });
     });
 }
@@ -124,7 +126,7 @@ elm_status elm_rotary(elm_context* context, elm_tensor x, elm_tensor positions, 
     return guarded([&] {
         check_indices("position", i32(positions), x.rows, 0, table.rows);
         if (slots.data != nullptr)
-            check_indices("slot", i32(slots), x.rows, 0, y.rows);
+            check_indices("slot", i32(slots), x.rows, INT32_MIN, y.rows);
         RotaryArgs args{};
         args.x = f32(x);
         args.positions = i32(positions);
@@ -135,7 +137,12 @@ elm_status elm_rotary(elm_context* context, elm_tensor x, elm_tensor positions, 
         args.head_size = head_size;
         args.inverse = inverse != 0;
         context->parallel_by_cost(x.rows, stream_cost(x.columns * 12) + 10, [&](int64_t begin, int64_t end, int) {
-            context->kernels.rotary(args, begin, end);
+            if (args.slots == nullptr)
+                context->kernels.rotary(args, begin, end);
+            else
+                for (int64_t i = begin; i < end; i++)
+                    if (args.slots[i] >= 0)  // others store nothing
+                        context->kernels.rotary(args, i, i + 1);
         });
     });
 }

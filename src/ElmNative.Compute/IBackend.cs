@@ -25,6 +25,12 @@ public interface IBackend : IDisposable
     /// <summary>The device's own memory, or null where tensors lie in the host's.</summary>
     DeviceMemory? Memory { get; }
 
+    /// <summary>
+    /// How many decode steps are queued before the host looks at what they drew. 1 where the host computes and a look is free; more where a look waits for a device: then whoever decodes also
+    /// pads its batches to a few sizes and launches a captured graph for each.
+    /// </summary>
+    int DecodeWindow => Memory is null ? 1 : 8;
+
     /// <summary>Allocates uninitialised memory, aligned to 64 bytes at least.</summary>
     /// <exception cref="ElmException">out of memory: says what was asked for</exception>
     DeviceBuffer Allocate(long bytes);
@@ -40,13 +46,15 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// Fills a tensor of a float type with uniform values in [-magnitude, magnitude): element i is a function of (seed, i) alone, from Philox4x32-10 with
-    /// key (seed low, seed high) and counter (i / 4 low, i / 4 high, 0, 0), word i mod 4; rounded to the type. The same values on every backend.
+    /// key (seed low, seed high) and counter (i / 4 low, i / 4 high, 0, 0), word w = i mod 4: ((w >> 8) * 2^-23 - 1) * magnitude in float32, where only the last product rounds;
+    /// then rounded to the type, to the nearest even. The same values on every backend.
     /// </summary>
     void FillUniform(Tensor x, ulong seed, float magnitude);
 
     /// <summary>
     /// Keeps the operations that <paramref name="work"/> queues, to launch them again and again: tensors, shapes and plan sizes are those of now, contents those of each launch. Nothing runs
-    /// yet. A GPU captures one graph; the CPU calls the action at each launch. The action may neither allocate, upload, download nor synchronize.
+    /// yet. A GPU captures one graph; the CPU calls the action at each launch. The action may neither allocate, upload, download nor synchronize. The same operations have run at
+    /// least once before with these shapes, so that the backend's own memory has grown to what they need.
     /// </summary>
     IGraph Capture(Action work);
 

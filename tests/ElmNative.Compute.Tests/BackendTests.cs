@@ -77,6 +77,9 @@ public sealed class BackendTests
             pooled = cpu.Blank(1, 32), one = cpu.Blank(1, 1);
         Tensor indices = cpu.Put(new int[m], m, 1), scores = cpu.Blank(m, 1), first = cpu.Put(new float[m * d], m, d),
             second = cpu.Put(new float[m * d], m, d);
+        Tensor state = cpu.Put(new int[m], 1, m), start = cpu.Put([0], 1, 1), drawn = cpu.Put(new int[m], 1, m), history = cpu.Put(new int[m], 1, m), queries = cpu.Put(new int[2 * m], m, 2), none = cpu.Put([1], 1, 1);
+        Tensor places = cpu.Put([.. Enumerable.Range(-1, m)], 1, m);
+        DecodeState decode = new(state, state, state, queries, rows, state, state, none, start, history, cpu.Blank(1, m));
         float[] host = new float[m * d];
         void All()
         {
@@ -101,6 +104,10 @@ public sealed class BackendTests
             cpu.Linear(x, head, default, logits, false);
             cpu.Sample(logits, rows, targets, row);
             cpu.PoolHeads(x, ranges, 32, pooled);
+            cpu.Zero(start);
+            cpu.AdvanceDecode(decode, drawn, row);
+            cpu.FillUniform(z, 1, 0.1f);
+            cpu.RotaryStore(x, k, v, drawn, table, 32, places, dk, dv);
             cpu.Zero(targets);
             cpu.CosineTopK(x, x, targets, 2, indices, scores);
             cpu.AdamW(y, z, first, second, new AdamWSettings(1e-3f), 1, one);

@@ -21,6 +21,7 @@ internal static class EveryOperation
         RunAttention(backend, results);
         RunSample(backend, results);
         RunVectors(backend, results);
+        RunDecode(backend, results);
         return results;
     }
 
@@ -134,6 +135,32 @@ internal static class EveryOperation
         backend.Sample(backend.Put(Normal(1, m * vocabulary, 2), m, vocabulary), backend.Put(rows), tokens, logprobs);
         results["Sample tokens"] = Floats(backend.GetInts(tokens));
         results["Sample"] = backend.Get(logprobs);
+    }
+
+    private static void RunDecode(IBackend backend, Dictionary<string, float[]> results)
+    {
+        foreach (ElementType type in FloatTypes)
+        {
+            Tensor filled = backend.Put(new float[1001], 7, 143, type), wide = backend.Blank(7, 143);
+            backend.FillUniform(filled, 1UL << 40 | 3, 0.02f);
+            backend.Copy(filled, wide);
+            results[$"FillUniform {type}"] = backend.Get(wide);
+        }
+        const int m = 50, d = 48, headSize = 24;
+        int[] some = [.. Enumerable.Range(0, m).Select(i => i % 7)];
+        Tensor query = backend.Put(Normal(1, m * d), m, d), keys = backend.Put(new float[2 * m * d], 2 * m, d), values = backend.Put(new float[2 * m * d], 2 * m, d);
+        backend.RotaryStore(query, backend.Put(Normal(2, m * d), m, d), backend.Put(Normal(3, m * d), m, d), backend.Put(some, 1, m), backend.Put(Normal(4, 7 * headSize), 7, headSize), headSize,
+            backend.Put([.. Enumerable.Range(0, m).Select(i => i % 5 == 0 ? -1 : 2 * i)], 1, m), keys, values);
+        results["RotaryStore queries"] = backend.Get(query);
+        results["RotaryStore keys"] = backend.Get(keys);
+        results["RotaryStore values"] = backend.Get(values);
+        DecodeState state = new(backend.Put(some, 1, m), backend.Put(some, 1, m), backend.Put(some, 1, m), backend.Put(new int[2 * m], m, 2), backend.Put(new SamplingRow[m]), backend.Put(some, 1, m),
+            backend.Put([.. some.Select(i => i & 1)], 1, m), backend.Put([2, 5], 1, 2), backend.Put([1], 1, 1), backend.Put(new int[3 * m], 3, m), backend.Put(new float[3 * m], 3, m));
+        backend.AdvanceDecode(state, backend.Put([.. Enumerable.Range(-1, m).Select(i => i % 11)], 1, m), backend.Put(Normal(5, m), 1, m));
+        foreach ((string name, Tensor x) in new[] { ("tokens", state.Tokens), ("positions", state.Positions), ("slots", state.Slots), ("queries", state.Queries), ("sampling", state.Sampling), ("left", state.Left),
+            ("step", state.Step), ("history", state.HistoryTokens) })
+            results["AdvanceDecode " + name] = Floats(backend.GetInts(x));
+        results["AdvanceDecode log-probabilities"] = backend.Get(state.HistoryLogProbs);
     }
 
     private static void RunVectors(IBackend backend, Dictionary<string, float[]> results)

@@ -162,6 +162,15 @@ public sealed class RowTests
             SameBits(plain.AsSpan(0, columns), moved.AsSpan(6 * columns, columns), "slot 6");
             SameBits(plain.AsSpan(3 * columns, columns), moved.AsSpan(columns, columns), "slot 1");
             SameBits(new float[columns], moved.AsSpan(3 * columns, columns), "untouched slot");
+            Tensor skipping = cpu.Put(x, m, columns), skipped = cpu.Put(new float[7 * columns], 7, columns), skippedValues = cpu.Put(new float[7 * columns], 7, columns);
+            cpu.RotaryStore(skipping, xt, xt, pt, tt, headSize, cpu.Put([6, -1, 2, int.MinValue, 0], 1, m), skipped, skippedValues);
+            SameBits(plain, cpu.Get(skipping), "queries of rows that store nothing are turned too");
+            foreach (int slot in Enumerable.Range(0, 7))
+            {
+                bool stored = slot is 6 or 2 or 0;
+                SameBits(stored ? moved.AsSpan(slot * columns, columns) : new float[columns], cpu.Get(skipped).AsSpan(slot * columns, columns), $"key in slot {slot}");
+                SameBits(stored ? cpu.Get(values).AsSpan(slot * columns, columns) : new float[columns], cpu.Get(skippedValues).AsSpan(slot * columns, columns), $"value in slot {slot}");
+            }
             cpu.Rotary(y, pt, tt, headSize, true, y);
             Near(Doubles(x), cpu.Get(y), 1e-6, "there and back, in place");
         }

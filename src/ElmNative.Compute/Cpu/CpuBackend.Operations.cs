@@ -13,6 +13,7 @@ public sealed partial class CpuBackend
     }
 
     /// <inheritdoc/>
+    /// <remarks>Activations are F32 here, so that is the only float type that is written.</remarks>
     public void Copy(Tensor source, Tensor destination)
     {
         Require.That(source.IsPresent && destination.IsPresent && source.Rows == destination.Rows && source.Columns == destination.Columns,
@@ -47,6 +48,7 @@ public sealed partial class CpuBackend
         Require.F32(destination);
         Require.Shape(source, ElementType.F32, source.Rows, destination.Columns);
         Require.Shape(indices, ElementType.I32, 1, source.Rows);
+        Require.That(!Ints(indices).ContainsAnyInRange(int.MinValue, -1), "an index is below 0", nameof(indices));
         Check(NativeMethods.elm_scatter_rows(Context, source, indices, destination));
     }
 
@@ -118,15 +120,11 @@ public sealed partial class CpuBackend
         Require.Divides(headSize, k.Columns);
         Require.Shape(slots, ElementType.I32, 1, q.Rows);
         Require.F32(keyStore);
+        Require.Shape(v, ElementType.F32, q.Rows, k.Columns);
+        Require.Shape(valueStore, ElementType.F32, keyStore.Rows, keyStore.Columns);
         Check(NativeMethods.elm_rotary(Context, k, positions, table, headSize, 0, slots, keyStore));
-        ScatterRows(v, slots, valueStore);
+        Check(NativeMethods.elm_scatter_rows(Context, v, slots, valueStore));
     }
-
-    /// <inheritdoc/>
-    public void FillUniform(Tensor x, ulong seed, float magnitude) => throw new NotSupportedException();
-
-    /// <inheritdoc/>
-    public void AdvanceDecode(in DecodeState state, Tensor drawnTokens, Tensor drawnLogProbs) => throw new NotSupportedException();
 
     /// <inheritdoc/>
     public void Attention(in AttentionPlan plan, AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)

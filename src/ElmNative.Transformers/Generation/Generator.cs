@@ -12,10 +12,10 @@ public sealed class Generator(LanguageModel model)
 {
     private int maxSequences = 512;
 
-    /// <summary>Called after every decode step with the number of tokens that it drew (for progress and rates).</summary>
+    /// <summary>Called for every decode step with the number of tokens that it drew (for progress and rates); where a device runs several steps between two looks, in bursts.</summary>
     public Action<int>? TokensGenerated { get; set; }
 
-    /// <summary>Called for every token as it comes: request, rollout, token id (for streaming output).</summary>
+    /// <summary>Called for every token as it comes: request, rollout, token id (for streaming output); likewise.</summary>
     public Action<int, int, int>? TokenArrived { get; set; }
 
     /// <summary>
@@ -38,7 +38,7 @@ public sealed class Generator(LanguageModel model)
 
     /// <summary>Generates for all requests; result [request][rollout].</summary>
     /// <exception cref="ElmException">a prompt with its soft prompt fills the model's context; NaN logits</exception>
-    /// <exception cref="OperationCanceledException">cancelled between two decode steps</exception>
+    /// <exception cref="OperationCanceledException">cancelled between two windows of decode steps</exception>
     public Completion[][] Generate(IReadOnlyList<GenerationRequest> requests, CancellationToken cancellation = default)
     {
         foreach (GenerationRequest request in requests)

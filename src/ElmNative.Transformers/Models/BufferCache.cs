@@ -12,6 +12,9 @@ internal sealed class BufferCache(IBackend backend) : IDisposable
     private readonly List<DeviceBuffer> free = [];
     private readonly HashSet<DeviceBuffer> rented = [];
 
+    /// <summary>The backend's type of activations.</summary>
+    public ElementType ActivationType { get; } = backend.ActivationType;
+
     /// <summary>A [rows, columns] tensor with uninitialised content; its buffer goes back with <see cref="Return"/>.</summary>
     public Tensor Rent(ElementType type, int rows, int columns)
     {
@@ -72,6 +75,9 @@ internal sealed class RentedTensors(BufferCache cache) : IDisposable
 
     /// <summary>Rents an F32 tensor.</summary>
     public Tensor F32(int rows, int columns) => Keep(cache.Rent(ElementType.F32, rows, columns));
+
+    /// <summary>Rents a tensor of the backend's activation type: what passes between the operations of a layer.</summary>
+    public Tensor Activation(int rows, int columns) => Keep(cache.Rent(cache.ActivationType, rows, columns));
 
     /// <summary>Rents an I32 tensor.</summary>
     public Tensor I32(int rows, int columns) => Keep(cache.Rent(ElementType.I32, rows, columns));

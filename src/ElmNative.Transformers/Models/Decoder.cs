@@ -13,15 +13,15 @@ namespace ElmNative.Transformers.Models;
 internal readonly record struct RowLayout(Tensor Positions, Tensor Slots, AttentionPlan Plan, Tensor Rotary);
 
 /// <summary>
-/// The tensors of one layer for a number of rows. Inference uses one set for all layers, with Input, Middle and Output the same tensor;
+/// The tensors of one layer for a number of rows. Activations (the backend's type) unless a line says otherwise. Inference uses one set for all layers, with Input, Middle and Output the same tensor;
 /// training keeps a set a layer, because the backward pass reads all but <see cref="Normed"/>.
 /// </summary>
 internal struct LayerState
 {
-    /// <summary>[rows, hidden] residual stream: into the layer, between attention and feed-forward, out of it.</summary>
+    /// <summary>[rows, hidden] residual stream: into the layer, between attention and feed-forward, out of it; F32, whatever the activations are.</summary>
     public Tensor Input, Middle, Output;
 
-    /// <summary>[rows, hidden] scratch.</summary>
+    /// <summary>[rows, hidden] scratch: the norm's output, and in the backward pass the residual gradient as an activation.</summary>
     public Tensor Normed;
 
     /// <summary>[rows, heads * headSize]; rotated queries; rotated keys; values. RawQuery and RawKey: before the q/k norm, where the family has one.</summary>
@@ -30,7 +30,7 @@ internal struct LayerState
     /// <summary>[store rows, key heads * headSize]: what is attended to.</summary>
     public Tensor KeyStore, ValueStore;
 
-    /// <summary>[rows, query heads * headSize] and [rows, query heads] (absent at inference).</summary>
+    /// <summary>[rows, query heads * headSize] and [rows, query heads] (F32; absent at inference).</summary>
     public Tensor Attended, LogSumExp;
 
     /// <summary>[rows, ffn]; the product goes to <see cref="Product"/>, which may be Gate at inference.</summary>
@@ -104,19 +104,21 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
     }
 
     /// <summary>
-    /// One layer backward: <paramref name="gradient"/> is d(loss)/d(output) on entry and d(loss)/d(input) on return, [rows, hidden].
+    /// One layer backward: <paramref name="gradient"/> is d(loss)/d(output) on entry and d(loss)/d(input) on return, F32 [rows, hidden].
     /// Packed rows only (row i of the store is row i). The set's Gate, Up and Product are overwritten.
     /// </summary>
     public void Backward(int layer, in RowLayout rows, in LayerState s, in LayerGradients g, Tensor gradient)
     {
         LayerWeights w = weights.Layers[layer];
-        backend.LinearBackward(gradient, w.Down, g.Product, accumulate: false);
+        Tensor upstream = AsActivation(gradient, g.Upstream);
+        backend.LinearBackward(upstream, w.Down, g.Product, accumulate: false);
         backend.SwiGluBackward(s.Gate, s.Up, g.Product, s.Gate, s.Up);
         backend.LinearBackward(s.Gate, w.Gate, g.Normed, accumulate: false);
         backend.LinearBackward(s.Up, w.Up, g.Normed, accumulate: true);
         backend.RmsNormBackward(s.Middle, w.MiddleNorm, config.RmsNormEpsilon, g.Normed, gradient);
 
-        backend.LinearBackward(gradient, w.Output, g.Attended, accumulate: false);
+        upstream = AsActivation(gradient, g.Upstream);
+        backend.LinearBackward(upstream, w.Output, g.Attended, accumulate: false);
         backend.AttentionBackward(rows.Plan, shape, s.Query, s.KeyStore, s.ValueStore, s.Attended, s.LogSumExp, g.Attended, g.Query, g.Key, g.Value);
         backend.Rotary(g.Query, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, g.Query);
         backend.Rotary(g.Key, rows.Positions, rows.Rotary, config.HeadSize, inverse: true, g.Key);
@@ -136,21 +138,30 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
         backend.RmsNormBackward(s.Input, w.InputNorm, config.RmsNormEpsilon, g.Normed, gradient);
     }
 
+    /// <summary>The residual gradient as the products read it: itself where activations are F32, else rounded into <paramref name="scratch"/>.</summary>
+    private Tensor AsActivation(Tensor gradient, Tensor scratch)
+    {
+        if (gradient.Type == scratch.Type)
+            return gradient;
+        backend.Copy(gradient, scratch);
+        return scratch;
+    }
+
     /// <summary>One set of tensors for <paramref name="rows"/> rows that serves every layer at inference; the store is the caller's.</summary>
     public LayerState RentInferenceState(RentedTensors rent, int rows)
     {
-        Tensor residual = rent.F32(rows, config.HiddenSize), gate = rent.F32(rows, config.IntermediateSize);
+        Tensor residual = rent.F32(rows, config.HiddenSize), gate = rent.Activation(rows, config.IntermediateSize);
         return new LayerState
         {
             Input = residual, Middle = residual, Output = residual,
-            Normed = rent.F32(rows, config.HiddenSize),
-            Query = rent.F32(rows, QueryWidth),
-            Key = rent.F32(rows, KeyWidth),
-            Value = rent.F32(rows, KeyWidth),
-            RawQuery = config.QueryKeyNorm ? rent.F32(rows, QueryWidth) : default,
-            RawKey = config.QueryKeyNorm ? rent.F32(rows, KeyWidth) : default,
-            Attended = rent.F32(rows, QueryWidth),
-            Gate = gate, Up = rent.F32(rows, config.IntermediateSize), Product = gate,
+            Normed = rent.Activation(rows, config.HiddenSize),
+            Query = rent.Activation(rows, QueryWidth),
+            Key = rent.Activation(rows, KeyWidth),
+            Value = rent.Activation(rows, KeyWidth),
+            RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
+            RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
+            Attended = rent.Activation(rows, QueryWidth),
+            Gate = gate, Up = rent.Activation(rows, config.IntermediateSize), Product = gate,
         };
     }
 
@@ -161,14 +172,14 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
         {
             Input = input, Middle = rent.F32(rows, config.HiddenSize), Output = rent.F32(rows, config.HiddenSize),
             Normed = normed,
-            Query = rent.F32(rows, QueryWidth),
-            Key = rent.F32(rows, KeyWidth),
-            Value = rent.F32(rows, KeyWidth),
-            RawQuery = config.QueryKeyNorm ? rent.F32(rows, QueryWidth) : default,
-            RawKey = config.QueryKeyNorm ? rent.F32(rows, KeyWidth) : default,
-            Attended = rent.F32(rows, QueryWidth),
+            Query = rent.Activation(rows, QueryWidth),
+            Key = rent.Activation(rows, KeyWidth),
+            Value = rent.Activation(rows, KeyWidth),
+            RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
+            RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
+            Attended = rent.Activation(rows, QueryWidth),
             LogSumExp = rent.F32(rows, config.QueryHeads),
-            Gate = rent.F32(rows, config.IntermediateSize), Up = rent.F32(rows, config.IntermediateSize), Product = product,
+            Gate = rent.Activation(rows, config.IntermediateSize), Up = rent.Activation(rows, config.IntermediateSize), Product = product,
         };
         state.KeyStore = state.Key;
         state.ValueStore = state.Value;
@@ -176,22 +187,24 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
     }
 
     /// <summary>Scratch for <see cref="Backward"/>, shared by all layers.</summary>
+    /// <param name="rent">owner of what is not shared</param><param name="rows">rows of the pass</param><param name="normed">the layers' <see cref="LayerState.Normed"/>, free in the backward pass</param>
+    /// <param name="product">the layers' <see cref="LayerState.Product"/>, likewise</param>
     public LayerGradients RentGradients(RentedTensors rent, int rows, Tensor normed, Tensor product) => new()
     {
-        Normed = normed,
+        Normed = normed.Type == ElementType.F32 ? normed : rent.F32(rows, config.HiddenSize),
+        Upstream = normed,
         Product = product,
-        Attended = rent.F32(rows, QueryWidth),
-        Query = rent.F32(rows, QueryWidth),
-        Key = rent.F32(rows, KeyWidth),
-        Value = rent.F32(rows, KeyWidth),
-        RawQuery = config.QueryKeyNorm ? rent.F32(rows, QueryWidth) : default,
-        RawKey = config.QueryKeyNorm ? rent.F32(rows, KeyWidth) : default,
+        Attended = rent.Activation(rows, QueryWidth),
+        Query = rent.Activation(rows, QueryWidth),
+        Key = rent.Activation(rows, KeyWidth),
+        Value = rent.Activation(rows, KeyWidth),
+        RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
+        RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
     };
 
     /// <summary>Bytes that a training pass keeps for each row and all layers.</summary>
-    public long TrainingBytesPerRow =>
-        sizeof(float) * (long)config.Layers * (2 * config.HiddenSize + 2 * QueryWidth + 2 * KeyWidth + config.QueryHeads + 2 * config.IntermediateSize
-            + (config.QueryKeyNorm ? QueryWidth + KeyWidth : 0));
+    public long TrainingBytesPerRow => (long)config.Layers * (sizeof(float) * (2L * config.HiddenSize + config.QueryHeads)
+        + backend.ActivationType.Size() * (2L * QueryWidth + 2 * KeyWidth + 2 * config.IntermediateSize + (config.QueryKeyNorm ? QueryWidth + KeyWidth : 0)));
 
     private Tensor Heads(Tensor x) => x.Reshape((int)(x.Count / config.HeadSize), config.HeadSize);
 }
@@ -199,5 +212,12 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
 /// <summary>Scratch of the backward pass, [rows, ...] like the activations they belong to.</summary>
 internal struct LayerGradients
 {
-    public Tensor Normed, Product, Attended, Query, Key, Value, RawQuery, RawKey;
+    /// <summary>F32: three products add to it.</summary>
+    public Tensor Normed;
+
+    /// <summary>Activation: the residual gradient as the products read it.</summary>
+    public Tensor Upstream;
+
+    /// <summary>Activations.</summary>
+    public Tensor Product, Attended, Query, Key, Value, RawQuery, RawKey;
 }

@@ -166,8 +166,8 @@ public sealed class LanguageModel : IDisposable
             Decoder.Project(i, state);
             if (i == 0)
             {
-                Backend.Download<float>(state.Query, query);
-                Backend.Download<float>(state.Key, key);
+                Download(state.Query, query, rent);
+                Download(state.Key, key, rent);
             }
             Decoder.Mix(i, layout, state);
         }
@@ -175,7 +175,7 @@ public sealed class LanguageModel : IDisposable
         float[] hidden = new float[ids.Length * HiddenSize], logitValues = new float[ids.Length * Config.VocabularySize];
         Backend.RmsNorm(state.Output, Weights.FinalNorm, Config.RmsNormEpsilon, state.Normed);
         Backend.Linear(state.Normed, Weights.Head, default, logits, accumulate: false);
-        Backend.Download<float>(state.Normed, hidden);
+        Download(state.Normed, hidden, rent);
         Backend.Download<float>(logits, logitValues);
         return new ForwardTrace(hidden, logitValues, query, key);
     }
@@ -204,6 +204,30 @@ public sealed class LanguageModel : IDisposable
         Backend.RmsNorm(hidden, Weights.FinalNorm, Config.RmsNormEpsilon, hidden);
         Backend.Download<float>(hidden, result);
         return result;
+    }
+
+    /// <summary>Downloads an activation as float32 values; waits for queued work.</summary>
+    internal void Download(Tensor activation, float[] values, RentedTensors rent)
+    {
+        if (activation.Type != ElementType.F32)
+        {
+            Tensor wide = rent.F32(activation.Rows, activation.Columns);
+            Backend.Copy(activation, wide);
+            activation = wide;
+        }
+        Backend.Download<float>(activation, values);
+    }
+
+    /// <summary>Uploads float32 values as an activation of [values / columns, columns].</summary>
+    internal Tensor UploadActivation(float[] values, int columns, RentedTensors rent)
+    {
+        Tensor wide = rent.F32(values.Length / columns, columns);
+        Backend.Upload<float>(values, wide);
+        if (Buffers.ActivationType == ElementType.F32)
+            return wide;
+        Tensor activation = rent.Activation(wide.Rows, wide.Columns);
+        Backend.Copy(wide, activation);
+        return activation;
     }
 
     /// <summary>Says which weight is not finite, after logits were found to be NaN: throws, or returns the sentence for finite weights.</summary>

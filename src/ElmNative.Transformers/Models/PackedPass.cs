@@ -32,7 +32,7 @@ public sealed class PackedPass : IDisposable
         try
         {
             layout = model.Upload(batch, rent);
-            Tensor normed = rent.F32(rows, hidden), product = rent.F32(rows, model.Config.IntermediateSize);
+            Tensor normed = rent.Activation(rows, hidden), product = rent.Activation(rows, model.Config.IntermediateSize);
             Tensor x = rent.F32(rows, hidden);
             model.EmbedInto(batch, trees, x, rent);
             recomputes = keepForBackward && rows * model.TrainingBytesPerRow > activationMemory;
@@ -48,7 +48,7 @@ public sealed class PackedPass : IDisposable
             backend.Upload<int>(batch.PredictingRows, predictingRows);
             backend.Upload<int>(batch.Targets, targets);
             finalInput = rent.F32(count, hidden);
-            finalHidden = rent.F32(count, hidden);
+            finalHidden = rent.Activation(count, hidden);
             backend.GatherRows(layers[^1].Output, predictingRows, finalInput);
             backend.RmsNorm(finalInput, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, finalHidden);
             Tensor logProbs = rent.F32(1, count), entropy = rent.F32(1, count);

@@ -101,14 +101,12 @@ public sealed class ProcessRewardModel : IDisposable
         float[] hidden = body.HiddenAt(sequences, positions);
         int count = hidden.Length / body.HiddenSize;
         using RentedTensors rent = new(body.Buffers);
-        Tensor input = rent.F32(count, body.HiddenSize), middle = rent.F32(count, body.HiddenSize), logits = rent.F32(count, Classes);
-        backend.Upload<float>(hidden, input);
-        backend.Linear(input, firstWeight, firstBias, middle, accumulate: false);
+        Tensor middle = rent.F32(count, body.HiddenSize), logits = rent.F32(count, Classes);
+        backend.Linear(body.UploadActivation(hidden, body.HiddenSize, rent), firstWeight, firstBias, middle, accumulate: false);
         backend.Download<float>(middle, hidden);
         foreach (ref float value in hidden.AsSpan())
             value = Math.Max(value, 0);
-        backend.Upload<float>(hidden, input);
-        backend.Linear(input, secondWeight, secondBias, logits, accumulate: false);
+        backend.Linear(body.UploadActivation(hidden, body.HiddenSize, rent), secondWeight, secondBias, logits, accumulate: false);
         float[] pairs = new float[count * Classes];
         backend.Download<float>(logits, pairs);
         int next = 0;

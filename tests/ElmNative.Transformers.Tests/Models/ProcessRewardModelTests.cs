@@ -37,6 +37,27 @@ public class ProcessRewardModelTests
         }
     }
 
+    /// <summary>BF16 activations, as a GPU keeps them: a step's probability moves as its logits may, by 2e-2 of their size.</summary>
+    [TestMethod]
+    public void GoldenScoresAreNearWithRoundedActivations()
+    {
+        using ContractBackend backend = new(new CpuBackend(2));
+        using ProcessRewardModel model = ProcessRewardModel.Load(Folder, backend);
+        List<(string Problem, string Response, string[] Steps, double[] Scores)> golden = Golden();
+        double[][] scores = model.Score([.. golden.Select(row => (row.Problem, row.Response))]);
+        double squares = 0, errors = 0;
+        for (int i = 0; i < golden.Count; i++)
+        {
+            Assert.HasCount(golden[i].Scores.Length, scores[i]);
+            for (int s = 0; s < scores[i].Length; s++)
+            {
+                squares += golden[i].Scores[s] * golden[i].Scores[s];
+                errors += (golden[i].Scores[s] - scores[i][s]) * (golden[i].Scores[s] - scores[i][s]);
+            }
+        }
+        Assert.IsLessThan(2e-2, Math.Sqrt(errors / squares));
+    }
+
     [TestMethod]
     public void AResponsesScoresDoNotDependOnTheOthers()
     {

@@ -5,48 +5,72 @@ using ElmNative.Transformers.Models;
 namespace ElmNative.Transformers.Generation.Scheduling;
 
 /// <summary>
-/// The sequences that decode together, and one step of them: draw a token for each from its final hidden state, feed it, and have the next hidden state.
-/// A step allocates no managed memory. Sequences keep their order; those that are done leave, newcomers line up behind the others.
+/// The sequences that decode together. A step feeds each its last token, draws the next from its final hidden state and moves it on, all on the device (<see cref="DecodeState"/>); the host looks at what was drawn after a
+/// window of steps (<see cref="IBackend.DecodeWindow"/>), and tells the device something only when somebody has come or gone. Sequences keep their order; newcomers line up behind the others. Between two comings and goings no
+/// managed memory is allocated.
+/// <para>Where a window has one step, a batch has as many rows as sequences. Where it has more, rows are padded to a bucket with empty ones that store nothing and see nothing, and the steps of a bucket are launched as one
+/// captured graph; a sequence that ends within a window keeps its row until the window is over.</para>
 /// </summary>
-internal sealed class DecodeBatch
+internal sealed class DecodeBatch : IDisposable
 {
-    /// <summary>Logits in one block, in bytes.</summary>
-    private const long LogitBytes = 32L << 20;
+    /// <summary>Logits in one block, in bytes: what stays in a processor's caches, and what a device draws from in one launch.</summary>
+    private const long LogitBytes = 32L << 20, DeviceLogitBytes = 256L << 20;
 
     private readonly LanguageModel model;
     private readonly IBackend backend;
     private readonly SlotStore store;
+    private readonly int window;
     private readonly Sequence[] sequences;
-    private readonly Tensor hidden, logits;
-    private readonly Tensor tokenIds, positionIds, slotIds, queryIds, segmentIds, samplingRows, drawnTokens, drawnLogProbs;
-    private readonly int[] tokenBuffer, positionBuffer, slotBuffer, queryBuffer, segmentBuffer, drawnTokenBuffer;
+    private readonly DecodeState state;
+    private readonly Tensor lastHidden, hidden, logits, enteringRows, segmentIds, drawnTokens, drawnLogProbs, rotary;
+    private readonly LayerState layerState;
+    private readonly int[] tokenBuffer, positionBuffer, slotBuffer, queryBuffer, leftBuffer, stopBuffer, segmentBuffer, enteringBuffer, drawnTokenBuffer;
     private readonly float[] drawnLogProbBuffer;
     private readonly SamplingRow[] samplingBuffer;
-    private readonly LayerState layerState;
-    private readonly Tensor rotary;
+
+    /// <summary>A graph for each bucket of rows and context that came twice; null for one that came once.</summary>
+    private readonly Dictionary<(int Rows, int Context), IGraph?> graphs = [];
+
     private Tensor segments;
+    private int rows, entering;
+    private bool changed;
 
     /// <summary>A batch without sequences.</summary>
     /// <param name="model">the model</param><param name="rent">owner of the batch's tensors</param><param name="store">where keys and values are</param>
+    /// <param name="lastHidden">[any, hidden] activations: the final hidden states of prefixes, by <see cref="Prefix.HiddenRow"/></param>
     /// <param name="capacity">most sequences at once</param><param name="longest">largest number of positions of any sequence</param>
-    public DecodeBatch(LanguageModel model, RentedTensors rent, SlotStore store, int capacity, int longest)
+    public DecodeBatch(LanguageModel model, RentedTensors rent, SlotStore store, Tensor lastHidden, int capacity, int longest)
     {
         this.model = model;
         this.store = store;
+        this.lastHidden = lastHidden;
         backend = model.Backend;
+        window = backend.DecodeWindow;
         sequences = new Sequence[capacity];
-        (tokenIds, tokenBuffer) = (rent.I32(1, capacity), new int[capacity]);
-        (positionIds, positionBuffer) = (rent.I32(1, capacity), new int[capacity]);
-        (slotIds, slotBuffer) = (rent.I32(1, capacity), new int[capacity]);
-        (queryIds, queryBuffer) = (rent.I32(capacity, 2), new int[2 * capacity]);
-        // every prefix in the store has a sequence here
-        (segmentIds, segmentBuffer) = (rent.I32(2 * capacity, 3), new int[6 * capacity]);
-        (drawnTokens, drawnTokenBuffer) = (rent.I32(1, capacity), new int[capacity]);
-        (drawnLogProbs, drawnLogProbBuffer) = (rent.F32(1, capacity), new float[capacity]);
-        (samplingRows, samplingBuffer) = (rent.I32(capacity, Marshal.SizeOf<SamplingRow>() / sizeof(int)), new SamplingRow[capacity]);
-        hidden = rent.F32(capacity, model.HiddenSize);
-        logits = rent.F32((int)Math.Clamp(LogitBytes / (sizeof(float) * (long)model.Config.VocabularySize), 1, capacity), model.Config.VocabularySize);
-        layerState = model.Decoder.RentInferenceState(rent, capacity);
+        int most = RowsFor(backend, capacity);
+        int[] ends = [.. model.EndTokens];
+        tokenBuffer = new int[most];
+        positionBuffer = new int[most];
+        slotBuffer = new int[most];
+        queryBuffer = new int[2 * most];
+        leftBuffer = new int[most];
+        stopBuffer = new int[most];
+        segmentBuffer = new int[6 * most];
+        enteringBuffer = new int[most];
+        samplingBuffer = new SamplingRow[most];
+        drawnTokenBuffer = new int[window * most];
+        drawnLogProbBuffer = new float[window * most];
+        state = new DecodeState(rent.I32(1, most), rent.I32(1, most), rent.I32(1, most), rent.I32(most, 2), rent.I32(most, Marshal.SizeOf<SamplingRow>() / sizeof(int)), rent.I32(1, most), rent.I32(1, most),
+            rent.I32(1, ends.Length), rent.I32(1, 1), rent.I32(window, most), rent.F32(window, most));
+        backend.Upload<int>(ends, state.EndTokens);
+        // each sequence with a prefix of its own at most
+        segmentIds = rent.I32(2 * most, 3);
+        enteringRows = rent.I32(1, most);
+        drawnTokens = rent.I32(1, most);
+        drawnLogProbs = rent.F32(1, most);
+        hidden = rent.Activation(most, model.HiddenSize);
+        logits = rent.F32(LogitRowsFor(backend, model.Config.VocabularySize, most), model.Config.VocabularySize);
+        layerState = model.Decoder.RentInferenceState(rent, most);
         rotary = model.RotaryFor(longest);
     }
 
@@ -59,27 +83,31 @@ internal sealed class DecodeBatch
     /// <summary>The sequences, in the order of their rows.</summary>
     public ReadOnlySpan<Sequence> Sequences => sequences.AsSpan(0, Count);
 
-    /// <summary>The tokens of the last <see cref="Draw"/>, one a sequence; below 0 where the logits were NaN.</summary>
-    public ReadOnlySpan<int> DrawnTokens => drawnTokenBuffer;
+    /// <summary>Steps of the last window.</summary>
+    public int Steps { get; private set; }
 
-    /// <summary>Their log-probabilities.</summary>
-    public ReadOnlySpan<float> DrawnLogProbs => drawnLogProbBuffer;
+    /// <summary>Rows that a batch of so many sequences has at most on a backend.</summary>
+    public static int RowsFor(IBackend backend, int sequences) => backend.DecodeWindow == 1 ? sequences : DecodeBuckets.Rows(sequences);
 
-    /// <summary>Adds sequences that have no token yet. Their first one is drawn from their prefix's row of <paramref name="lastHidden"/>.</summary>
-    public void Enter(List<Sequence> newcomers, Tensor lastHidden)
+    /// <summary>Rows of logits in one block, for a batch of so many rows.</summary>
+    public static int LogitRowsFor(IBackend backend, int vocabulary, int rows) =>
+        (int)Math.Clamp((backend.DecodeWindow == 1 ? LogitBytes : DeviceLogitBytes) / (sizeof(float) * (long)vocabulary), 1, rows);
+
+    /// <summary>What a sequence drew in a step of the last window: a token, below 0 where its logits were NaN. Of a sequence that had not ended before.</summary>
+    public (int Token, float LogProb) Drawn(int step, int sequence) => (drawnTokenBuffer[step * rows + sequence], drawnLogProbBuffer[step * rows + sequence]);
+
+    /// <summary>Adds sequences that have no token yet; the next window draws their first one from their prefix's hidden row.</summary>
+    public void Enter(List<Sequence> newcomers)
     {
-        for (int i = 0; i < newcomers.Count; i++)
+        foreach (Sequence sequence in newcomers)
         {
-            sequences[Count + i] = newcomers[i];
-            tokenBuffer[i] = newcomers[i].Prefix.HiddenRow;
+            sequences[Count++] = sequence;
+            enteringBuffer[entering++] = sequence.Prefix.HiddenRow;
         }
-        Tensor rows = Part(tokenIds, 0, newcomers.Count);
-        backend.Upload<int>(tokenBuffer.AsSpan(0, newcomers.Count), rows);
-        backend.GatherRows(lastHidden, rows, hidden.Slice(Count, newcomers.Count));
-        Count += newcomers.Count;
+        changed = true;
     }
 
-    /// <summary>Takes the sequences out that are done.</summary>
+    /// <summary>Takes the sequences out that are done; due between a window with any of them and the next <see cref="Enter"/> or <see cref="Run"/>.</summary>
     public void RemoveDone()
     {
         int kept = 0;
@@ -88,94 +116,193 @@ internal sealed class DecodeBatch
                 sequences[kept++] = sequences[i];
         Array.Clear(sequences, kept, Count - kept);
         Count = kept;
+        changed = true;
     }
 
-    /// <summary>Numbers the attention segments: the prefixes in the store, then the sequences. Due before a step behind any coming or going.</summary>
-    public void Arrange(List<Prefix> resident)
+    /// <summary>Runs a window of steps, or fewer where no sequence has that many tokens left, and downloads what they drew. There is at least one sequence.</summary>
+    public void Run()
     {
-        int next = 0;
-        foreach (Prefix prefix in resident)
+        if (changed)
+            UploadState();
+        changed = false;
+        (Steps, int context) = Measure();
+        backend.Zero(state.Step);
+        int step = 0;
+        if (entering > 0)
         {
+            // the newcomers have nothing to feed, and their slots before the first token are somebody else's
+            int others = Count - entering;
+            if (others > 0)
+                Feed(others, context);
+            Tensor entered = Part(enteringRows, entering);
+            backend.Upload<int>(enteringBuffer.AsSpan(0, entering), entered);
+            backend.GatherRows(lastHidden, entered, hidden.Slice(others, entering));
+            entering = 0;
+            Draw(rows);
+            step++;
+        }
+        for (; step < Steps; step++)
+            Step(rows, context);
+        backend.Download(History(state.HistoryTokens).Slice(0, Steps), drawnTokenBuffer.AsSpan(0, Steps * rows));
+        backend.Download(History(state.HistoryLogProbs).Slice(0, Steps), drawnLogProbBuffer.AsSpan(0, Steps * rows));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (IGraph? graph in graphs.Values)
+            graph?.Dispose();
+        graphs.Clear();
+    }
+
+    /// <summary>
+    /// Where every sequence is, and the attention segments: prefixes, then sequences. A sequence with no token yet stands one position before its first, so that the step that draws its first token moves it there.
+    /// </summary>
+    private void UploadState()
+    {
+        rows = RowsFor(backend, Count);
+        int next = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            // sequences of one prefix stand side by side: they entered so, and nobody changes places
+            Prefix prefix = sequences[i].Prefix;
+            if (i > 0 && prefix == sequences[i - 1].Prefix)
+                continue;
             prefix.Segment = next;
             SetSegment(next++, prefix.FirstSlot, prefix.Rows, -1);
         }
-        foreach (Sequence sequence in Sequences)
-            SetSegment(next++, sequence.FirstSlot, sequence.Prefix.RowsPerSequence, sequence.Prefix.Segment);
-        segments = segmentIds.Slice(0, next);
-        backend.Upload<int>(segmentBuffer.AsSpan(0, 3 * next), segments);
-    }
-
-    /// <summary>Draws the next token of every sequence from its final hidden state.</summary>
-    public void Draw()
-    {
         for (int i = 0; i < Count; i++)
         {
             Sequence sequence = sequences[i];
-            GenerationRequest request = sequence.Prefix.Asked;
-            samplingBuffer[i] = new SamplingRow
-            {
-                Temperature = request.Sampling.Temperature,
-                TopK = request.Sampling.TopK,
-                TopP = request.Sampling.TopP,
-                MinP = request.Sampling.MinP,
-                SeedLow = (uint)request.Key.Seed,
-                SeedHigh = (uint)(request.Key.Seed >> 32),
-                Problem = request.Key.Problem,
-                Step = request.Key.Step,
-                Rollout = (uint)sequence.Rollout,
-                Position = (uint)sequence.Length,
-            };
+            SetRow(i, sequence, next);
+            SetSegment(next++, sequence.FirstSlot, sequence.Prefix.RowsPerSequence, sequence.Prefix.Segment);
         }
-        backend.Upload<SamplingRow>(samplingBuffer.AsSpan(0, Count), samplingRows.Slice(0, Count));
-        for (int start = 0; start < Count; start += logits.Rows)
-        {
-            int rows = Math.Min(logits.Rows, Count - start);
-            Tensor block = logits.Slice(0, rows);
-            backend.Linear(hidden.Slice(start, rows), model.Weights.Head, default, block, accumulate: false);
-            backend.Sample(block, samplingRows.Slice(start, rows), Part(drawnTokens, start, rows), Part(drawnLogProbs, start, rows));
-        }
-        backend.Download(Part(drawnTokens, 0, Count), drawnTokenBuffer.AsSpan(0, Count));
-        backend.Download(Part(drawnLogProbs, 0, Count), drawnLogProbBuffer.AsSpan(0, Count));
+        for (int i = Count; i < rows; i++)
+            SetEmptyRow(i);
+        // captured steps see the same number of segments whoever shares a prefix
+        for (; window > 1 && next < 2 * rows; next++)
+            SetSegment(next, 0, 0, -1);
+        segments = segmentIds.Slice(0, next);
+        backend.Upload<int>(segmentBuffer.AsSpan(0, 3 * next), segments);
+        backend.Upload<int>(tokenBuffer.AsSpan(0, rows), Part(state.Tokens, rows));
+        backend.Upload<int>(positionBuffer.AsSpan(0, rows), Part(state.Positions, rows));
+        backend.Upload<int>(slotBuffer.AsSpan(0, rows), Part(state.Slots, rows));
+        backend.Upload<int>(queryBuffer.AsSpan(0, 2 * rows), state.Queries.Slice(0, rows));
+        backend.Upload<SamplingRow>(samplingBuffer.AsSpan(0, rows), state.Sampling.Slice(0, rows));
+        backend.Upload<int>(leftBuffer.AsSpan(0, rows), Part(state.Left, rows));
+        backend.Upload<int>(stopBuffer.AsSpan(0, rows), Part(state.StopsAtEnd, rows));
     }
 
-    /// <summary>Feeds every sequence its last token and leaves its final hidden state.</summary>
-    public void Feed()
+    private void SetRow(int row, Sequence sequence, int segment)
     {
-        int rows = Count, context = 0, firstSegment = segments.Rows - rows;
-        for (int i = 0; i < rows; i++)
+        GenerationRequest request = sequence.Prefix.Asked;
+        int length = sequence.Length;
+        tokenBuffer[row] = length > 0 ? sequence.LastToken : 0;
+        positionBuffer[row] = sequence.Prefix.Rows + length - 1;
+        slotBuffer[row] = sequence.FirstSlot + length - 1;
+        queryBuffer[2 * row] = segment;
+        queryBuffer[2 * row + 1] = length;
+        leftBuffer[row] = sequence.Prefix.TokenLimit - length;
+        stopBuffer[row] = request.IgnoreEndTokens ? 0 : 1;
+        samplingBuffer[row] = new SamplingRow
         {
-            Sequence sequence = sequences[i];
-            int own = sequence.Length - 1, prefix = sequence.Prefix.Rows;
-            tokenBuffer[i] = sequence.LastToken;
-            positionBuffer[i] = prefix + own;
-            slotBuffer[i] = sequence.FirstSlot + own;
-            queryBuffer[2 * i] = firstSegment + i;
-            queryBuffer[2 * i + 1] = own + 1;
-            context = Math.Max(context, prefix + own + 1);
+            Temperature = request.Sampling.Temperature,
+            TopK = request.Sampling.TopK,
+            TopP = request.Sampling.TopP,
+            MinP = request.Sampling.MinP,
+            SeedLow = (uint)request.Key.Seed,
+            SeedHigh = (uint)(request.Key.Seed >> 32),
+            Problem = request.Key.Problem,
+            Step = request.Key.Step,
+            Rollout = (uint)sequence.Rollout,
+            Position = (uint)length,
+        };
+    }
+
+    private void SetEmptyRow(int row)
+    {
+        tokenBuffer[row] = positionBuffer[row] = queryBuffer[2 * row] = queryBuffer[2 * row + 1] = leftBuffer[row] = stopBuffer[row] = 0;
+        slotBuffer[row] = -1;
+        samplingBuffer[row] = default;
+    }
+
+    /// <summary>How many steps the next window has, and the largest number of store rows that any row sees in it.</summary>
+    private (int Steps, int Context) Measure()
+    {
+        int left = 0, context = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            Prefix prefix = sequences[i].Prefix;
+            int length = sequences[i].Length;
+            left = Math.Max(left, prefix.TokenLimit - length);
+            context = Math.Max(context, prefix.Rows + Math.Min(length + window - 1, prefix.RowsPerSequence));
         }
-        Tensor tokens = Part(tokenIds, 0, rows), positions = Part(positionIds, 0, rows), slots = Part(slotIds, 0, rows), queries = queryIds.Slice(0, rows);
-        backend.Upload<int>(tokenBuffer.AsSpan(0, rows), tokens);
-        backend.Upload<int>(positionBuffer.AsSpan(0, rows), positions);
-        backend.Upload<int>(slotBuffer.AsSpan(0, rows), slots);
-        backend.Upload<int>(queryBuffer.AsSpan(0, 2 * rows), queries);
-        RowLayout layout = new(positions, slots, new AttentionPlan(segments, queries, default, context), rotary);
-        LayerState state = layerState.Head(rows);
-        backend.GatherRows(model.Weights.Embedding, tokens, state.Input);
+        return (Math.Min(window, left), window == 1 ? context : DecodeBuckets.Context(context));
+    }
+
+    /// <summary>One step of the whole batch. A bucket's first step runs as it is, which also brings the backend's memory to size; from its second one on it is a graph.</summary>
+    private void Step(int rows, int context)
+    {
+        if (window == 1 || !graphs.TryGetValue((rows, context), out IGraph? graph))
+        {
+            FeedAndDraw(rows, context);
+            if (window > 1)
+                graphs.Add((rows, context), null);
+            return;
+        }
+        if (graph is null)
+            graphs[(rows, context)] = graph = Capture(rows, context);
+        graph.Launch();
+    }
+
+    /// <summary>Apart from <see cref="Step"/>, which allocates nothing for the closure that way.</summary>
+    private IGraph Capture(int rows, int context) => backend.Capture(() => FeedAndDraw(rows, context));
+
+    private void FeedAndDraw(int rows, int context)
+    {
+        Feed(rows, context);
+        Draw(rows);
+    }
+
+    /// <summary>Feeds the first rows their last tokens and leaves their final hidden states.</summary>
+    private void Feed(int rows, int context)
+    {
+        RowLayout layout = new(Part(state.Positions, rows), Part(state.Slots, rows), new AttentionPlan(segments, state.Queries.Slice(0, rows), default, context), rotary);
+        LayerState layer = layerState.Head(rows);
+        backend.GatherRows(model.Weights.Embedding, Part(state.Tokens, rows), layer.Input);
         for (int i = 0; i < model.Layers; i++)
         {
-            store.Attach(i, ref state);
-            model.Decoder.Project(i, state);
-            model.Decoder.Mix(i, layout, state);
+            store.Attach(i, ref layer);
+            model.Decoder.Project(i, layer);
+            model.Decoder.Mix(i, layout, layer);
         }
-        backend.RmsNorm(state.Output, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, hidden.Slice(0, rows));
+        backend.RmsNorm(layer.Output, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, hidden.Slice(0, rows));
     }
 
-    private static Tensor Part(Tensor row, int start, int count) => row.Reshape(row.Columns, 1).Slice(start, count).Reshape(1, count);
+    /// <summary>Draws the next token of the first rows from their final hidden states, and moves them on.</summary>
+    private void Draw(int rows)
+    {
+        for (int start = 0; start < rows; start += logits.Rows)
+        {
+            int count = Math.Min(logits.Rows, rows - start);
+            Tensor block = logits.Slice(0, count);
+            backend.Linear(hidden.Slice(start, count), model.Weights.Head, default, block, accumulate: false);
+            backend.Sample(block, state.Sampling.Slice(start, count), Part(drawnTokens, count, start), Part(drawnLogProbs, count, start));
+        }
+        DecodeState advancing = new(Part(state.Tokens, rows), Part(state.Positions, rows), Part(state.Slots, rows), state.Queries.Slice(0, rows), state.Sampling.Slice(0, rows), Part(state.Left, rows),
+            Part(state.StopsAtEnd, rows), state.EndTokens, state.Step, History(state.HistoryTokens), History(state.HistoryLogProbs));
+        backend.AdvanceDecode(advancing, Part(drawnTokens, rows), Part(drawnLogProbs, rows));
+    }
 
-    private void SetSegment(int index, int start, int rows, int parent)
+    /// <summary>The history as a batch of the present number of rows fills it.</summary>
+    private Tensor History(Tensor history) => history.Reshape(history.Rows * history.Columns, 1).Slice(0, window * rows).Reshape(window, rows);
+
+    private static Tensor Part(Tensor row, int count, int start = 0) => row.Reshape(row.Columns, 1).Slice(start, count).Reshape(1, count);
+
+    private void SetSegment(int index, int start, int length, int parent)
     {
         segmentBuffer[3 * index] = start;
-        segmentBuffer[3 * index + 1] = rows;
+        segmentBuffer[3 * index + 1] = length;
         segmentBuffer[3 * index + 2] = parent;
     }
 }

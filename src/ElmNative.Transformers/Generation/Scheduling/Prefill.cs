@@ -55,9 +55,9 @@ internal sealed class Prefill(LanguageModel model, SlotStore store, Tensor lastH
             model.Decoder.Project(i, state);
             model.Decoder.Mix(i, layout, state);
         }
-        Tensor hidden = scratch.F32(trees.Length, model.HiddenSize);
-        backend.GatherRows(state.Output, lastRows, hidden);
-        backend.RmsNorm(hidden, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, hidden);
+        Tensor last = scratch.F32(trees.Length, model.HiddenSize), hidden = scratch.Activation(trees.Length, model.HiddenSize);
+        backend.GatherRows(state.Output, lastRows, last);
+        backend.RmsNorm(last, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, hidden);
         backend.ScatterRows(hidden, hiddenRows, lastHidden);
         backend.Synchronize();
     }

@@ -38,7 +38,7 @@ internal sealed class Prefix(LanguageModel model, int request, GenerationRequest
     /// <summary>Where the final hidden state of the last row is kept for rollouts that enter later, while resident.</summary>
     public int HiddenRow { get; set; }
 
-    /// <summary>Index among the attention segments, while resident.</summary>
+    /// <summary>Index among the attention segments, while any of its rollouts is in the batch.</summary>
     public int Segment { get; set; }
 
     /// <summary>Rows of soft prompt and prompt of a request.</summary>

@@ -4,8 +4,8 @@ using ElmNative.Transformers.Models;
 namespace ElmNative.Transformers.Generation.Scheduling;
 
 /// <summary>
-/// Continuous batching: one run over all requests. Rollouts wait in the order of requests and enter between two steps, as soon as there are free places in the
-/// batch and free slots in the store; nobody overtakes, so whoever waits gets in. A rollout that is done leaves at once and its slots are used again.
+/// Continuous batching: one run over all requests. Rollouts wait in the order of requests and enter between two windows of steps, as soon as there are free places in the
+/// batch and free slots in the store; nobody overtakes, so whoever waits gets in. A rollout that is done leaves with its window, and its slots are used again.
 /// Who decodes beside whom changes no bit of a completion: a draw depends on the request's key, the rollout's index and the position only.
 /// </summary>
 internal sealed class Scheduler : IDisposable
@@ -21,7 +21,7 @@ internal sealed class Scheduler : IDisposable
     private readonly Prefill prefill;
     private readonly Tensor lastHidden;
     private readonly Stack<int> freeHiddenRows;
-    private readonly List<Prefix> resident = [], arriving = [];
+    private readonly List<Prefix> arriving = [];
     private readonly List<Sequence> newcomers = [];
     private readonly Completion[][] completions;
 
@@ -41,9 +41,9 @@ internal sealed class Scheduler : IDisposable
         rent = new RentedTensors(model.Buffers);
         try
         {
-            lastHidden = rent.F32(capacity, model.HiddenSize);
+            lastHidden = rent.Activation(capacity, model.HiddenSize);
             store = new SlotStore(model, rent, SlotStore.Slots(model, prefixes, capacity, keyValueBudget));
-            batch = new DecodeBatch(model, rent, store, capacity, prefixes.Max(prefix => prefix.Rows + prefix.TokenLimit));
+            batch = new DecodeBatch(model, rent, store, lastHidden, capacity, prefixes.Max(prefix => prefix.Rows + prefix.TokenLimit));
             prefill = new Prefill(model, store, lastHidden);
         }
         catch
@@ -66,13 +66,8 @@ internal sealed class Scheduler : IDisposable
         while (batch.Count > 0)
         {
             cancellation.ThrowIfCancellationRequested();
-            batch.Draw();
+            batch.Run();
             bool someoneLeft = Collect();
-            if (someoneLeft || newcomers.Count > 0)
-                batch.Arrange(resident);
-            newcomers.Clear();
-            if (batch.Count > 0)
-                batch.Feed();
             if (someoneLeft && (batch.Count == 0 || batch.Capacity - batch.Count >= batch.Capacity / PlacesPerFree))
                 Admit(cancellation);
         }
@@ -80,7 +75,11 @@ internal sealed class Scheduler : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => rent.Dispose();
+    public void Dispose()
+    {
+        batch.Dispose();
+        rent.Dispose();
+    }
 
     /// <summary>Lets rollouts in until the batch or the store is full, and prefills the prefixes that come with them.</summary>
     private void Admit(CancellationToken cancellation)
@@ -92,7 +91,8 @@ internal sealed class Scheduler : IDisposable
             return;
         prefill.Run(arriving, cancellation);
         arriving.Clear();
-        batch.Enter(newcomers, lastHidden);
+        batch.Enter(newcomers);
+        newcomers.Clear();
     }
 
     /// <summary>
@@ -116,35 +116,41 @@ internal sealed class Scheduler : IDisposable
         {
             prefix.FirstSlot = prefixSlot;
             prefix.HiddenRow = freeHiddenRows.Pop();
-            resident.Add(prefix);
             arriving.Add(prefix);
         }
         newcomers.Add(new Sequence(prefix, prefix.Entered++, slot));
         return true;
     }
 
-    /// <summary>Appends the drawn tokens; rollouts that are done become completions and leave. Returns whether any did.</summary>
+    /// <summary>Appends the tokens that a window drew, step by step; rollouts that are done become completions and leave. Returns whether any did.</summary>
     private bool Collect()
     {
-        int drawn = batch.Count;
         bool someoneLeft = false;
-        for (int i = 0; i < drawn; i++)
+        for (int step = 0; step < batch.Steps; step++)
         {
-            int token = batch.DrawnTokens[i];
-            if (token < 0)
-                throw model.NotANumber();
-            Sequence sequence = batch.Sequences[i];
-            sequence.Append(token, batch.DrawnLogProbs[i], IsEnd(token));
-            TokenArrived?.Invoke(sequence.Prefix.Request, sequence.Rollout, token);
-            if (sequence.IsDone)
+            int drawn = 0;
+            for (int i = 0; i < batch.Count; i++)
             {
-                Leave(sequence);
-                someoneLeft = true;
+                Sequence sequence = batch.Sequences[i];
+                if (sequence.IsDone)
+                    continue;
+                (int token, float logProb) = batch.Drawn(step, i);
+                if (token < 0)
+                    throw model.NotANumber();
+                sequence.Append(token, logProb, IsEnd(token));
+                TokenArrived?.Invoke(sequence.Prefix.Request, sequence.Rollout, token);
+                drawn++;
+                if (sequence.IsDone)
+                {
+                    Leave(sequence);
+                    someoneLeft = true;
+                }
             }
+            if (drawn > 0)
+                TokensGenerated?.Invoke(drawn);
         }
         if (someoneLeft)
             batch.RemoveDone();
-        TokensGenerated?.Invoke(drawn);
         return someoneLeft;
     }
 
@@ -157,7 +163,6 @@ internal sealed class Scheduler : IDisposable
             return;
         store.Ranges.Return(prefix.FirstSlot, prefix.Rows);
         freeHiddenRows.Push(prefix.HiddenRow);
-        resident.Remove(prefix);
     }
 
     private bool IsEnd(int token)

@@ -16,8 +16,8 @@ internal sealed class SlotStore
         values = new Tensor[model.Layers];
         for (int i = 0; i < model.Layers; i++)
         {
-            keys[i] = rent.F32(slots, model.Decoder.KeyWidth);
-            values[i] = rent.F32(slots, model.Decoder.KeyWidth);
+            keys[i] = rent.Activation(slots, model.Decoder.KeyWidth);
+            values[i] = rent.Activation(slots, model.Decoder.KeyWidth);
         }
     }
 
@@ -25,7 +25,7 @@ internal sealed class SlotStore
     public SlotRanges Ranges { get; }
 
     /// <summary>Bytes of one slot in all layers.</summary>
-    public static long BytesPerSlot(LanguageModel model) => 2L * sizeof(float) * model.Layers * model.Decoder.KeyWidth;
+    public static long BytesPerSlot(LanguageModel model) => 2L * model.ActivationType.Size() * model.Layers * model.Decoder.KeyWidth;
 
     /// <summary>
     /// Slots that a run needs: all that <paramref name="sequences"/> sequences with their prefixes can hold at once, with an eighth more for the gaps between
