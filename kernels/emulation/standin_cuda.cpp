@@ -12,10 +12,10 @@
 using namespace elm::emulation;
 typedef int CUresult;                                   // 0 ok, 1 invalid value, 500 not found, 700 illegal address, 719 launch failure
 typedef unsigned long long CUdeviceptr;
-struct Op { std::vector<std::vector<unsigned char>> params; Thunk k; dim3 g, b; unsigned smem; int kind; CUdeviceptr dst, src; size_t n; unsigned char v; };
+struct Op { std::vector<std::vector<unsigned char>> params; const Kernel* k; dim3 g, b; unsigned smem; int kind; CUdeviceptr dst, src; size_t n; unsigned char v; };
 struct CUstream_st { std::vector<Op>* cap = nullptr; };
 struct CUgraph_st { std::vector<Op> ops; };
-struct CUfunc_st { Thunk k; std::string name; const size_t* sizes; int n; int max_dyn; };
+struct CUfunc_st { const Kernel* k; std::string name; int n; int max_dyn; };
 struct CUmod_st { std::string image; };
 struct CUevent_st { double t; };
 static std::map<uintptr_t, size_t> g_mem; static std::mutex g_mu; static CUstream_st g_null;
@@ -27,7 +27,7 @@ static bool inside(CUdeviceptr p, size_t n) {
 static CUresult perform(Op& o) {
   switch (o.kind) {
     case 0: { std::vector<void*> p; for (auto& x : o.params) p.push_back(x.data());
-      const char* e = launch(o.g, o.b, o.smem, [&] { o.k(p.data()); });
+      const char* e = nullptr; std::string text = run(*o.k, o.g, o.b, o.smem, p.data()).error; if (!text.empty()) e = text.c_str();
       if (e) { g_last = e; fprintf(stderr, "emulated launch: %s\n", e); return 719; } return 0; }
     case 1: memcpy((void*)o.dst, (void*)o.src, o.n); return 0;
     case 2: memset((void*)o.dst, o.v, o.n); return 0;
@@ -56,12 +56,12 @@ CUresult cuStreamDestroy_v2(CUstream_st* s) { delete s; return 0; }
 CUresult cuStreamSynchronize(CUstream_st* s) { return s && s->cap ? 900 : 0; }
 CUresult cuModuleLoadDataEx(CUmod_st** m, const void* image, unsigned, int*, void**) { *m = new CUmod_st{image ? "x" : ""}; return 0; }
 CUresult cuModuleUnload(CUmod_st* m) { delete m; return 0; }
-CUresult cuModuleGetFunction(CUfunc_st** f, CUmod_st*, const char* name) { Thunk t = find_kernel(name); if (!t) return 500; auto* x = new CUfunc_st{}; x->k = t; x->name = name; x->sizes = kernel_param_sizes(name, &x->n); x->max_dyn = 48 * 1024; *f = x; return 0; }
+CUresult cuModuleGetFunction(CUfunc_st** f, CUmod_st*, const char* name) { const Kernel* t = find_kernel(name); if (!t) return 500; auto* x = new CUfunc_st{}; x->k = t; x->name = name; x->n = t->parameter_count; x->max_dyn = 48 * 1024; *f = x; return 0; }
 CUresult cuFuncSetAttribute(CUfunc_st* f, int a, int v) { if (a == 8) { if (v > 232448) return 1; f->max_dyn = v; } return 0; }
 CUresult cuLaunchKernel(CUfunc_st* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned smem, CUstream_st* st, void** params, void**) {
   if (!f || (int)smem > f->max_dyn || (uint64_t)bx * by * bz > 1024 || !gx || !gy || !gz || gy > 65535 || gz > 65535) return 1;
   Op o{}; o.kind = 0; o.k = f->k; o.g = {gx, gy, gz}; o.b = {bx, by, bz}; o.smem = smem;
-  for (int i = 0; i < f->n; i++) o.params.emplace_back((unsigned char*)params[i], (unsigned char*)params[i] + f->sizes[i]);
+  for (int i = 0; i < f->n; i++) o.params.emplace_back((unsigned char*)params[i], (unsigned char*)params[i] + f->k->parameters[i].bytes);
   return submit(st, std::move(o));
 }
 CUresult cuStreamBeginCapture_v2(CUstream_st* s, int) { if (!s || s->cap) return 901; s->cap = new std::vector<Op>; return 0; }
