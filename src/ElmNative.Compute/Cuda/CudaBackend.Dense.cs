@@ -14,6 +14,9 @@ public sealed unsafe partial class CudaBackend
     /// <summary>The least part of a reduction that is worth a block of its own.</summary>
     private const int LeastSplit = 512;
 
+    /// <summary>Takes the project's own product even where cuBLASLt is there: for its tests, and to measure the two side by side.</summary>
+    internal bool UsesOwnProducts { get; set; }
+
     /// <inheritdoc/>
     public void Linear(Tensor x, Tensor weight, Tensor bias, Tensor y, bool accumulate)
     {
@@ -26,7 +29,7 @@ public sealed unsafe partial class CudaBackend
             return;
         if (x.Rows <= SkinnyRows)
             Skinny(x, weight, bias, y, accumulate);
-        else if (!TryCublasLt(x, weight, bias, y, accumulate))
+        else if (UsesOwnProducts || !TryCublasLt(x, weight, bias, y, accumulate))
         {
             Tiling tiling = TilingFor(x.Rows, weight.Rows, x.Columns, Aligned(x, x.Columns) && Aligned(weight, weight.Columns));
             Multiply(backward: false, tiling, x, x.Columns, weight, bias, y, accumulate, x.Columns, PartialsOf(tiling, y), default);
@@ -39,7 +42,7 @@ public sealed unsafe partial class CudaBackend
         Require.Shape(dy, ElementType.BF16, dy.Rows, dy.Columns);
         Require.Shape(weight, ElementType.BF16, dy.Columns, weight.Columns);
         Require.Shape(dx, dx.Type is ElementType.F32 ? ElementType.F32 : ElementType.BF16, dy.Rows, weight.Columns);
-        if (dx.Count == 0 || TryCublasLtBackward(dy, weight, dx, accumulate))
+        if (dx.Count == 0 || (!UsesOwnProducts && TryCublasLtBackward(dy, weight, dx, accumulate)))
             return;
         Tiling tiling = TilingFor(dy.Rows, weight.Columns, dy.Columns, Aligned(dy, dy.Columns) && Aligned(weight, weight.Columns));
         Multiply(backward: true, tiling, dy, dy.Columns, weight, default, dx, accumulate, dy.Columns, PartialsOf(tiling, dx), default);

@@ -6,8 +6,8 @@ namespace ElmNative.Compute.Cuda;
 /// </content>
 public sealed unsafe partial class CudaBackend
 {
-    /// <summary>Bound of the statistics and of the chunk of logit gradients, in bytes each (unless 128 rows, or 128 columns, take more).</summary>
-    private const long HeadWorkspace = 64 << 20;
+    /// <summary>Bound of the statistics and of the chunk of logit gradients, in bytes each; 128 rows, or 128 columns, may take more. Smaller in tests.</summary>
+    internal long HeadWorkspace { get; set; } = 64 << 20;
 
     private const int StatisticsFloats = 4, MergeRows = 32;
 
@@ -86,7 +86,7 @@ public sealed unsafe partial class CudaBackend
         TilingFor(hidden.Rows, weight.Rows, 0, Aligned(hidden, hidden.Columns) && Aligned(weight, weight.Columns));
 
     /// <summary>Rows whose statistics fit the workspace: a multiple of a tile, or all.</summary>
-    private static int HeadRows(Tiling tiling, int rows, int vocabulary) =>
+    private int HeadRows(Tiling tiling, int rows, int vocabulary) =>
         (int)Math.Min(rows, Math.Max(1, HeadWorkspace / (sizeof(float) * StatisticsFloats) / Blocks(vocabulary, tiling.Size) / LargeTile) * LargeTile);
 
     private static long StatisticsCount(Tiling tiling, int rows, int vocabulary) => (long)Blocks(vocabulary, tiling.Size) * rows * StatisticsFloats;
