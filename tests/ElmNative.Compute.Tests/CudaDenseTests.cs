@@ -12,11 +12,11 @@ public sealed class CudaDenseTests
 {
     private const double SumRounding = 1e-6, OutputRounding = 1.0 / 256;
 
-    // Rows on both sides of the bounds between kernels (16) and tiles (64, 128), aligned and odd shapes, n and k around the sizes of tiles and stages, empty ones.
+    // Rows on both sides of the bounds between kernels (16) and tiles (64, 128), aligned and odd shapes, n and k around the sizes of tiles and stages, empty ones, more than eight tiles of rows.
     private static readonly (int M, int N, int K)[] Sizes =
     [
         (0, 5, 8), (1, 1, 1), (1, 9, 16), (2, 71, 40), (3, 40, 71), (7, 8, 900), (8, 300, 136), (16, 130, 72), (16, 33, 1032), (5, 0, 8), (6, 8, 0),
-        (17, 71, 40), (17, 72, 40), (64, 9, 904), (65, 130, 64), (129, 136, 96), (129, 72, 130), (300, 130, 32), (33, 24, 0), (70, 7, 9),
+        (17, 71, 40), (17, 72, 40), (64, 9, 904), (65, 130, 64), (129, 136, 96), (129, 72, 130), (300, 130, 32), (33, 24, 0), (70, 7, 9), (600, 70, 9), (1100, 130, 8),
     ];
 
     [TestMethod]
