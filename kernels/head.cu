@@ -119,19 +119,24 @@ extern "C" __global__ void __launch_bounds__(256) head_merge(const SoftmaxPart* 
 ELM_KERNEL(head_merge)
 
 namespace {
-// dlogits = weight / temperature ([v = target] - exp(z / temperature - log_sum)), for N consecutive logits z of a row; v counts from the first vocabulary entry of the chunk.
+// dlogits = weight / temperature ([v = target] - exp(z / temperature - log_sum)) from the logits z; columns count from the first vocabulary entry of the chunk.
 struct Gradient {
   const int* targets;
   const float *log_sum, *weights;
   float inverse_temperature;
   int first;
-  template <int N> __device__ void operator()(int row, int column, float (&v)[N]) const {
-    const float weight = weights[row] * inverse_temperature, log_of_sum = weight != 0.f ? log_sum[row] : 0.f;
-    const int target = targets[row] - first - column;
+  template <int N> struct OfColumns {
+    const Gradient& gradient;
+    int column;
+    __device__ void operator()(int row, float (&v)[N]) const {
+      const float weight = gradient.weights[row] * gradient.inverse_temperature, log_of_sum = weight != 0.f ? gradient.log_sum[row] : 0.f;
+      const int target = gradient.targets[row] - gradient.first - column;
 #pragma unroll
-    for (int e = 0; e < N; e++)
-      v[e] = weight != 0.f ? weight * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * inverse_temperature - log_of_sum) * kLog2e)) : 0.f;
-  }
+      for (int e = 0; e < N; e++)
+        v[e] = weight != 0.f ? weight * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * gradient.inverse_temperature - log_of_sum) * kLog2e)) : 0.f;
+    }
+  };
+  template <int N> __device__ OfColumns<N> of_columns(int column) const { return {*this, column}; }
 };
 }  // namespace
 

@@ -6,22 +6,31 @@
 #include "tile.h"
 
 namespace {
-// What follows the product, as the host passes it. Types: 0 absent, 1 F32, 2 BF16. A row with weight 0 is 0, whatever the product.
+// N consecutive columns of a bias, 0 past the last column and where there is none (type 0; 1 is F32, 2 is BF16).
+template <int N> struct Bias {
+  float values[N];
+  __device__ Bias(const void* bias, int type, int column, int columns) {
+#pragma unroll
+    for (int e = 0; e < N; e++)
+      values[e] = type == 0 || column + e >= columns ? 0.f : type == 1 ? ((const float*)bias)[column + e] : from_bf16(((const bf16*)bias)[column + e]);
+  }
+};
+
+// What follows the product: the bias; and a row with weight 0 is 0, whatever the product.
 struct Finish {
   const void* bias;
   int bias_type, columns;
   const float* weights;
-  template <int N> __device__ void operator()(int row, int column, float (&v)[N]) const {
-    if (bias_type != 0) {
+  template <int N> struct OfColumns {
+    Bias<N> bias;
+    const float* weights;
+    __device__ void operator()(int row, float (&v)[N]) const {
+      const bool counts = !weights || weights[row] != 0.f;
 #pragma unroll
-      for (int e = 0; e < N; e++)
-        if (column + e < columns) v[e] += bias_type == 1 ? ((const float*)bias)[column + e] : from_bf16(((const bf16*)bias)[column + e]);
+      for (int e = 0; e < N; e++) v[e] = counts ? v[e] + bias.values[e] : 0.f;
     }
-    if (weights && weights[row] == 0.f) {
-#pragma unroll
-      for (int e = 0; e < N; e++) v[e] = 0.f;
-    }
-  }
+  };
+  template <int N> __device__ OfColumns<N> of_columns(int column) const { return {{bias, bias_type, column, columns}, weights}; }
 };
 }  // namespace
 
@@ -60,11 +69,11 @@ LINEAR(linear_backward_unaligned, SmallTile, 3, true, false)
 extern "C" __global__ void __launch_bounds__(256) linear_sum(const float* __restrict__ partials, int splits, const void* bias, int bias_type, void* y, int y_type, int accumulate, int rows, int columns) {
   const size_t count = (size_t)rows * columns, stride = (size_t)gridDim.x * blockDim.x;
   for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) {
-    float v[1] = {0.f};
-    for (int s = 0; s < splits; s++) v[0] += partials[s * count + i];
-    Finish{bias, bias_type, columns, nullptr}(0, (int)(i % columns), v);
-    if (y_type == 1) store((float*)y + i, accumulate ? ((float*)y)[i] + v[0] : v[0]);
-    else store((bf16*)y + i, accumulate ? load((bf16*)y + i) + v[0] : v[0]);
+    float v = 0.f;
+    for (int s = 0; s < splits; s++) v += partials[s * count + i];
+    v += Bias<1>(bias, bias_type, (int)(i % columns), columns).values[0];
+    if (y_type == 1) store((float*)y + i, accumulate ? load((float*)y + i) + v : v);
+    else store((bf16*)y + i, accumulate ? load((bf16*)y + i) + v : v);
   }
 }
 ELM_KERNEL(linear_sum)

@@ -111,55 +111,80 @@ ELM_DEV void multiply_tile(const bf16* __restrict__ a, size_t a_stride, int row0
   __syncthreads();
 }
 
-// Writes the tile's sums to y [rows, columns] (F32 or BF16, rows stride apart), each changed by `finish(row, column, v)` for N consecutive columns v[0..N) first (those past the last
-// column are not written), overwriting y or adding to it. Passes through shared memory, a slab for each warp, so that lanes write 16 bytes side by side where y allows it.
+// 16 bytes of F32 or of BF16 as floats, and back.
+ELM_DEV void load_wide(const float* p, float (&v)[4]) {
+  const float4 four = *(const float4*)p;
+  v[0] = four.x, v[1] = four.y, v[2] = four.z, v[3] = four.w;
+}
+ELM_DEV void load_wide(const bf16* p, float (&v)[8]) {
+  const uint4 pairs = *(const uint4*)p;
+  const uint32_t word[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
+#pragma unroll
+  for (int e = 0; e < 8; e++) v[e] = from_bf16((bf16)(word[e / 2] >> e % 2 * 16));
+}
+ELM_DEV void store_wide(float* p, const float (&v)[4]) { *(float4*)p = float4{v[0], v[1], v[2], v[3]}; }
+ELM_DEV void store_wide(bf16* p, const float (&v)[8]) {
+  *(uint4*)p = uint4{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7])};
+}
+
+// Writes the tile's sums to y [rows, columns] (F32 or BF16, rows stride apart), overwriting it or adding to it. finish.of_columns<N>(column) gives a function that first changes the N sums
+// v[0..N) from that column on of a row: f(row, v); those past the last column are not written. The sums pass through shared memory, a slab for each warp, so that lanes write 16 bytes side by
+// side where y allows it.
 template <class Tile, class T, class Finish>
 ELM_DEV void store_tile(const typename Tile::Sums& sums, T* y, size_t stride, int row0, int rows, int column0, int columns, bool accumulate, unsigned char* shared, const Finish& finish) {
-  constexpr int wide = 16 / sizeof(T), pitch = 40, lanes_a_row = 32 / wide, rows_a_pass = kWarp / lanes_a_row;
+  constexpr int wide = 16 / sizeof(T), pitch = 40, lanes_a_row = 32 / wide, rows_a_pass = kWarp / lanes_a_row, passes = 16 / rows_a_pass;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   float* slab = (float*)shared + warp * 16 * pitch;
   const int r = lane / lanes_a_row, c = lane % lanes_a_row * wide, column = column0 + warp % Tile::warp_columns * 32 + c;
   const bool vectors = columns % wide == 0 && stride % wide == 0 && (size_t)y % 16 == 0;
+  const auto change = finish.template of_columns<wide>(column);
+  auto read_slab = [&](int pass, float (&v)[wide]) {
+#pragma unroll
+    for (int e = 0; e < wide; e += 4) {
+      const float4 four = *(const float4*)(slab + (r + pass * rows_a_pass) * pitch + c + e);
+      v[e] = four.x, v[e + 1] = four.y, v[e + 2] = four.z, v[e + 3] = four.w;
+    }
+  };
 #pragma unroll
   for (int i = 0; i < Tile::fragments_down; i++) {
+    const int first = row0 + warp / Tile::warp_columns * Tile::rows_of_warp + i * 16 + r;
+    T* to = y + first * stride + column;
+    float old[passes][wide];                          // read before anything is written, so that the reads wait together
+    if (vectors && accumulate) {
+#pragma unroll
+      for (int pass = 0; pass < passes; pass++)
+        if (first + pass * rows_a_pass < rows && column < columns) load_wide(to + pass * rows_a_pass * stride, old[pass]);
+    }
     __syncwarp();
 #pragma unroll
     for (int j = 0; j < Tile::fragments_across; j++)
 #pragma unroll
       for (int h = 0; h < 2; h++) *(float2*)(slab + (lane / 4 + 8 * h) * pitch + j * 8 + lane % 4 * 2) = float2{sums[i][j][2 * h], sums[i][j][2 * h + 1]};
     __syncwarp();
+    if (column >= columns) continue;
+    float v[wide];
+    if (vectors) {
 #pragma unroll
-    for (int pass = 0; pass < 16 / rows_a_pass; pass++) {
-      const int slab_row = r + pass * rows_a_pass, row = row0 + warp / Tile::warp_columns * Tile::rows_of_warp + i * 16 + slab_row;
-      if (row >= rows || column >= columns) continue;
-      float v[wide];
+      for (int pass = 0; pass < passes; pass++) {
+        if (first + pass * rows_a_pass >= rows) continue;
+        read_slab(pass, v);
+        change(first + pass * rows_a_pass, v);
+        if (accumulate) {
 #pragma unroll
-      for (int e = 0; e < wide; e += 4) {
-        const float4 four = *(const float4*)(slab + slab_row * pitch + c + e);
-        v[e] = four.x, v[e + 1] = four.y, v[e + 2] = four.z, v[e + 3] = four.w;
-      }
-      finish(row, column, v);
-      T* to = y + row * stride + column;
-      if (vectors) {
-        if constexpr (sizeof(T) == 4) {
-          if (accumulate) {
-            const float4 old = *(const float4*)to;
-            v[0] += old.x, v[1] += old.y, v[2] += old.z, v[3] += old.w;
-          }
-          *(float4*)to = float4{v[0], v[1], v[2], v[3]};
-        } else {
-          if (accumulate) {
-            const uint4 old = *(const uint4*)to;
-            const uint32_t word[4] = {old.x, old.y, old.z, old.w};
-#pragma unroll
-            for (int e = 0; e < wide; e++) v[e] += from_bf16((bf16)(word[e / 2] >> e % 2 * 16));
-          }
-          *(uint4*)to = uint4{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7])};
+          for (int e = 0; e < wide; e++) v[e] += old[pass][e];
         }
-      } else {
+        store_wide(to + pass * rows_a_pass * stride, v);
+      }
+    } else {
+#pragma unroll 1
+      for (int pass = 0; pass < passes; pass++) {
+        if (first + pass * rows_a_pass >= rows) break;
+        read_slab(pass, v);
+        change(first + pass * rows_a_pass, v);
+        T* at = to + pass * rows_a_pass * stride;
 #pragma unroll
         for (int e = 0; e < wide; e++)
-          if (column + e < columns) store(to + e, accumulate ? v[e] + load(to + e) : v[e]);
+          if (column + e < columns) store(at + e, accumulate ? v[e] + load(at + e) : v[e]);
       }
     }
   }
