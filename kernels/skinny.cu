@@ -115,4 +115,4 @@ ELM_DEV void skinny(const bf16* __restrict__ x, const bf16* __restrict__ w, cons
 SKINNY(skinny_8, 1, 6, 3, true)                       // 48 KiB; small n, where it is blocks that are scarce
 SKINNY(skinny_16, 2, 4, 3, true)                      // 64 KiB
 SKINNY(skinny_32, 4, 3, 2, true)                      // 96 KiB; large n: x is read half as often
-SKINNY(skinny_unaligned, 2, 4, 3, false)
+SKINNY(skinny_unaligned, 2, 4, 2, false)

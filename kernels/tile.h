@@ -149,7 +149,7 @@ ELM_DEV void store_tile(const typename Tile::Sums& sums, T* y, size_t stride, in
   for (int i = 0; i < Tile::fragments_down; i++) {
     const int first = row0 + warp / Tile::warp_columns * Tile::rows_of_warp + i * 16 + r;
     T* to = y + first * stride + column;
-    float old[passes][wide];                          // read before anything is written, so that the reads wait together
+    float old[passes][wide] = {};                     // read before anything is written, so that the reads wait together
     if (vectors && accumulate) {
 #pragma unroll
       for (int pass = 0; pass < passes; pass++)
@@ -169,10 +169,8 @@ ELM_DEV void store_tile(const typename Tile::Sums& sums, T* y, size_t stride, in
         if (first + pass * rows_a_pass >= rows) continue;
         read_slab(pass, v);
         change(first + pass * rows_a_pass, v);
-        if (accumulate) {
 #pragma unroll
-          for (int e = 0; e < wide; e++) v[e] += old[pass][e];
-        }
+        for (int e = 0; e < wide; e++) v[e] += old[pass][e];
         store_wide(to + pass * rows_a_pass * stride, v);
       }
     } else {
