@@ -1,0 +1,173 @@
+// What the attention kernels share: plans on the device, tiles of heads in shared memory, and the tensor-core steps over them.
+//
+// Every kernel runs four warps. Template parameters: Size is the head size that a tile holds (32, 64, 96, 128 or 256); Exact says that heads have that very size and that
+// all rows start at multiples of 16 bytes, so that they can be copied in pieces of 16 bytes. Without it heads have up to Size elements, which are copied one by one, and
+// zeros fill the rest: slow and always right.
+#pragma once
+#include "reduce.h"
+#include "tensor_core.h"
+
+constexpr int kAttentionThreads = 128;
+constexpr int kAttentionWarps = kAttentionThreads / kWarp;
+constexpr int kNone = 0x7fffffff;
+constexpr float kLog2E = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+
+ELM_DEV int least(int a, int b) { return a < b ? a : b; }
+ELM_DEV int greatest(int a, int b) { return a > b ? a : b; }
+ELM_DEV int pieces_of(int count, int size) { return (count + size - 1) / size; }
+ELM_DEV float not_a_number() { return __uint_as_float(0x7fffffffu); }
+
+ELM_DEV int warp_least(int x) {
+    for (int m = kWarp / 2; m; m >>= 1) x = least(x, __shfl_xor_sync(kAllLanes, x, m));
+    return x;
+}
+
+ELM_DEV int warp_greatest(int x) {
+    for (int m = kWarp / 2; m; m >>= 1) x = greatest(x, __shfl_xor_sync(kAllLanes, x, m));
+    return x;
+}
+
+// ---- plans ------------------------------------------------------------------------------------------------------------------------------------------------------------
+
+// Segments [segments, 3]: first store row, rows, parent (which comes before) or -1. See AttentionPlan.
+struct Segments {
+    const int* rows;
+    int count, store_rows, max_context;
+
+    __device__ __forceinline__ int first(int s) const { return rows[3 * s]; }
+    __device__ __forceinline__ int size(int s) const { return rows[3 * s + 1]; }
+    __device__ __forceinline__ int parent(int s) const { return rows[3 * s + 2]; }
+};
+
+// Store rows that a query sees with `visible` rows of a segment and all of its ancestors; -1 where that leads outside the segments, the store or the largest context, or where
+// a parent does not come before its child. A kernel reads nothing for such a query and gives NaN.
+ELM_DEV int context_of(const Segments& segments, int segment, int visible) {
+    if (segment < 0 || segment >= segments.count || visible < 0 || visible > segments.size(segment)) return -1;
+    int total = 0;
+    for (int s = segment, seen = visible;;) {
+        const int first = segments.first(s), size = segments.size(s), parent = segments.parent(s);
+        if (first < 0 || size < 0 || first > segments.store_rows - size || parent >= s || seen > segments.max_context - total) return -1;
+        total += seen;
+        if (parent < 0) return total;
+        s = parent;
+        seen = segments.size(s);
+        if (seen < 0) return -1;
+    }
+}
+
+// ---- tiles in shared memory -------------------------------------------------------------------------------------------------------------------------------------------
+
+// Byte `at` of the block's dynamic shared memory.
+ELM_DEV unsigned char* shared_at(uint32_t at) { return (unsigned char*)ELM_DYN_SMEM() + at; }
+
+// A tile is rows of Size BF16 behind each other. The 16-byte pieces of a row change places with the row, so that eight rows of one piece lie in different banks: the low three
+// bits of a piece's index are xor-ed with the row, or two bits with half of the row where a row is an odd multiple of 64 bytes.
+template <int Size> constexpr bool kTwoBits = Size == 32 || Size == 96;
+template <int Size> constexpr int kRowBytes = Size * 2;
+template <int Size> constexpr int kPieces = Size / 8;
+
+template <int Size> ELM_DEV uint32_t tile_at(int row, int piece) {
+    return (uint32_t)(row * kRowBytes<Size> + ((piece ^ (kTwoBits<Size> ? row >> 1 & 3 : row & 7)) << 4));
+}
+
+// Moves an address in a tile from piece 0 or 1 to piece `step` (even) or step + 1 of the same row. Tiles start at multiples of 512 bytes.
+template <int Size> ELM_DEV smem_t at_step(smem_t a, int step) {
+    return kTwoBits<Size> ? (a ^ (smem_t)((step & 2) << 4)) + (smem_t)((step >> 2) * 64) : a ^ (smem_t)(step << 4);
+}
+
+// Copies rows x[0 .. count), `stride` elements apart, to the rows [0, Rows) of the tile at byte `tile` of shared memory; the rows from `count` on become zeros. Asynchronous
+// where Exact: the caller commits and waits; and synchronises the block in any case.
+template <int Size, bool Exact, int Rows> ELM_DEV void load_tile(uint32_t tile, const bf16* x, size_t stride, int count, int size) {
+    if constexpr (Exact) {
+        const smem_t to = smem_addr(ELM_DYN_SMEM()) + tile;
+        static_assert(Rows * kPieces<Size> % kAttentionThreads == 0);
+#pragma unroll
+        for (int i = 0; i < Rows * kPieces<Size> / kAttentionThreads; i++) {
+            const int at = (int)threadIdx.x + i * kAttentionThreads, row = at / kPieces<Size>, piece = at % kPieces<Size>;
+            const bool inside = row < count;
+            cp_async16(to + tile_at<Size>(row, piece), x + (inside ? (size_t)row * stride + piece * 8 : 0), inside ? 16 : 0);
+        }
+    } else {
+        unsigned char* to = shared_at(tile);
+        for (int at = (int)threadIdx.x; at < Rows * Size; at += kAttentionThreads) {
+            const int row = at / Size, column = at % Size;
+            *(bf16*)(to + tile_at<Size>(row, column / 8) + column % 8 * 2) = row < count && column < size ? x[(size_t)row * stride + column] : (bf16)0;
+        }
+    }
+}
+
+// Where a lane's address for ldmatrix lies: of a matrix of 16 rows x 16 columns as the left operand, or of the transposed right operand (16 of the inner dimension, 16 columns) ...
+template <int Size> ELM_DEV smem_t left_lane(int lane) { return tile_at<Size>(lane & 15, lane >> 4); }
+// ... and of the right operand whose 16 rows are the columns of the product.
+template <int Size> ELM_DEV smem_t right_lane(int lane) { return tile_at<Size>((lane & 7) + (lane >> 4 << 3), lane >> 3 & 1); }
+
+// s[2 i], s[2 i + 1] += 16 rows at `left` times the rows 16 i .. 16 i + 15 at `right`, over the head, for i < Count. Both addresses are the lane's.
+template <int Size, int Count> ELM_DEV void add_products(float (&s)[2 * Count][4], smem_t left, smem_t right) {
+#pragma unroll
+    for (int step = 0; step < Size / 16; step++) {
+        uint32_t a[4];
+        ldmatrix_x4(a, at_step<Size>(left, 2 * step));
+#pragma unroll
+        for (int i = 0; i < Count; i++) {
+            uint32_t b[4];
+            ldmatrix_x4(b, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+            mma_bf16_16816(s[2 * i], a, b[0], b[1]);
+            mma_bf16_16816(s[2 * i + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+// The accumulators of two neighbouring 8-column parts as a left operand of 16 columns.
+ELM_DEV void as_left(uint32_t (&a)[4], const float (&s0)[4], const float (&s1)[4]) {
+    a[0] = pack_bf16(s0[0], s0[1]);
+    a[1] = pack_bf16(s0[2], s0[3]);
+    a[2] = pack_bf16(s1[0], s1[1]);
+    a[3] = pack_bf16(s1[2], s1[3]);
+}
+
+// sums (16 rows x Columns) += p (16 rows x 16 Count, accumulators) times the 16 Count rows of Columns at the lane's address `right`.
+template <int Size, int Columns, int Count> ELM_DEV void add_weighted(float (&sums)[Columns / 8][4], const float (&p)[2 * Count][4], smem_t right) {
+#pragma unroll
+    for (int i = 0; i < Count; i++) {
+        uint32_t a[4];
+        as_left(a, p[2 * i], p[2 * i + 1]);
+#pragma unroll
+        for (int step = 0; step < Columns / 16; step++) {
+            uint32_t b[4];
+            ldmatrix_x4_trans(b, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+            mma_bf16_16816(sums[2 * step], a, b[0], b[1]);
+            mma_bf16_16816(sums[2 * step + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+// Writes 16 rows of accumulators, times a factor for each half (rows 0-7 and 8-15), as BF16 rows of `size` elements, `stride` apart; rows from `count` on are left alone.
+// Where Exact they go through the warp's 16 rows at byte `tile` of shared memory, of tiles of Columns, so that the copy out is in pieces of 16 bytes.
+template <int Columns, bool Exact>
+ELM_DEV void write_rows(const float (&sums)[Columns / 8][4], float upper, float lower, uint32_t tile, bf16* y, size_t stride, int count, int size) {
+    const int lane = threadIdx.x % kWarp, row = lane >> 2, column = (lane & 3) * 2;
+    if constexpr (Exact) {
+        unsigned char* rows = shared_at(tile);
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < Columns / 8; i++) {
+            *(uint32_t*)(rows + tile_at<Columns>(row, i) + column * 2) = pack_bf16(sums[i][0] * upper, sums[i][1] * upper);
+            *(uint32_t*)(rows + tile_at<Columns>(row + 8, i) + column * 2) = pack_bf16(sums[i][2] * lower, sums[i][3] * lower);
+        }
+        __syncwarp();
+#pragma unroll
+        for (int at = lane; at < 16 * kPieces<Columns>; at += kWarp) {
+            const int r = at / kPieces<Columns>, piece = at % kPieces<Columns>;
+            if (r < count) *(uint4*)(y + (size_t)r * stride + piece * 8) = *(const uint4*)(rows + tile_at<Columns>(r, piece));
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < Columns / 8; i++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                const int r = row + e / 2 * 8, c = i * 8 + column + e % 2;
+                if (r < count && c < size) y[(size_t)r * stride + c] = to_bf16(sums[i][e] * (e < 2 ? upper : lower));
+            }
+    }
+}

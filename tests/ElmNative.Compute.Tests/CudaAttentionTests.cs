@@ -1,0 +1,408 @@
+using ElmNative.Compute.Cuda;
+using static ElmNative.Compute.Tests.Values;
+
+namespace ElmNative.Compute.Tests;
+
+[TestClass]
+public sealed class CudaAttentionTests
+{
+    /// <summary>Every tile size, heads that fill no tile, groups of 1, 2, 7 and more than a block's rows.</summary>
+    private static readonly AttentionShape[] Shapes =
+    [
+        new(4, 2, 32, 0.1767767f), new(2, 2, 24, 0.2f), new(7, 1, 64, 0.125f), new(3, 3, 2, 1f), new(2, 1, 128, 0.0883883f), new(1, 1, 256, 0.0625f), new(1, 1, 200, 0.07f), new(2, 2, 96, 0.1f),
+    ];
+
+    [TestMethod]
+    public void AttentionOfPackedRowsMatchesTheReference()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        foreach (TestPlan plan in TestPlan.All)
+            foreach (AttentionShape shape in Shapes)
+                Check(cuda, plan.On(cuda), plan.Segments, plan.Queries, shape, plan.Rows, $"{plan.Rows} rows, {shape}");
+    }
+
+    [TestMethod]
+    public void RowsThatAreNotAlignedMatchTheReference()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        TestPlan plan = TestPlan.All[2];
+        AttentionShape shape = new(4, 2, 32, 0.17f);
+        Check(cuda, plan.On(cuda), plan.Segments, plan.Queries, shape, plan.Rows, "packed", shift: 2);
+        Check(cuda, plan.On(cuda) with { Trees = default }, plan.Segments, plan.Queries, shape, plan.Rows, "few", shift: 2);
+    }
+
+    [TestMethod]
+    public void BlocksOf128RowsMatchTheReference()
+    {
+        // Enough tiles and heads for the kernels with two row blocks a warp: twice the multiprocessors, of which the stand-in has two.
+        int heads = Environment.GetEnvironmentVariable("ELM_TEST_GPU") == "1" ? 160 : 2;
+        using CudaBackend cuda = CudaDevice.Open();
+        TestPlan plan = TestPlan.Packed([(70, -1), (40, 0), (3, 1), (30, 0)]);
+        foreach (int size in new[] { 32, 64, 96, 128 })
+            Check(cuda, plan.On(cuda), plan.Segments, plan.Queries, new AttentionShape(heads, 1, size, 1 / MathF.Sqrt(size)), plan.Rows, $"size {size}");
+    }
+
+    [TestMethod]
+    public void PrefillIntoAScatteredStoreMatchesTheReference()
+    {
+        // Two prompts, packed; their keys lie elsewhere in the store, the second before the first.
+        using CudaBackend cuda = CudaDevice.Open();
+        int[] segments = [90, 37, -1, 3, 70, -1];
+        List<int> queries = [];
+        for (int s = 0; s < 2; s++)
+            for (int i = 1; i <= segments[3 * s + 1]; i++)
+                queries.AddRange([s, i]);
+        AttentionPlan plan = new(cuda.Put(segments, 2, 3), cuda.Put([.. queries], queries.Count / 2, 2), cuda.Put([0, 37, 37, 70], 2, 2), 70);
+        foreach (AttentionShape shape in new AttentionShape[] { new(4, 2, 64, 0.125f), new(2, 1, 24, 0.2f) })
+            Check(cuda, plan, segments, [.. queries], shape, 140, $"{shape}");
+    }
+
+    [TestMethod]
+    [DataRow(1, 1, 32)]
+    [DataRow(7, 1, 64)]
+    [DataRow(4, 2, 128)]
+    [DataRow(2, 1, 256)]
+    [DataRow(70, 1, 32)]
+    [DataRow(3, 1, 24)]
+    [DataRow(2, 2, 200)]
+    [DataRow(2, 1, 96)]
+    public void DecodeMatchesTheReference(int queryHeads, int keyHeads, int size)
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        DecodePlan plan = new([(0, 1), (1, 3), (70, 8), (130, 17), (33, 0)], seed: 7, capacity: 40);
+        AttentionShape shape = new(queryHeads, keyHeads, size, 1 / MathF.Sqrt(size));
+        Check(cuda, plan.On(cuda, 400), plan.Segments, plan.Queries, shape, plan.StoreRows, $"{shape}");
+    }
+
+    [TestMethod]
+    public void DecodeFollowsAGrowingContext()
+    {
+        // The visible rows grow in device memory, past pieces and tiles; the plan's largest context stays what a captured graph was made for.
+        using CudaBackend cuda = CudaDevice.Open();
+        DecodePlan plan = new([(60, 3), (5, 2)], seed: 3, capacity: 300);
+        AttentionShape shape = new(4, 2, 64, 0.125f);
+        foreach (int visible in new[] { 1, 2, 63, 64, 65, 129, 300 })
+        {
+            for (int i = 0; i < plan.Queries.Length / 2 - 1; i++)
+                plan.Queries[2 * i + 1] = i == 1 ? 0 : visible;
+            Check(cuda, plan.On(cuda, 360), plan.Segments, plan.Queries, shape, plan.StoreRows, $"{visible} visible rows");
+        }
+    }
+
+    [TestMethod]
+    public void LongContextsCrossPieces()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        DecodePlan plan = new([(450, 9)], seed: 5, capacity: 150);
+        foreach (AttentionShape shape in new AttentionShape[] { new(2, 1, 64, 0.3f), new(2, 2, 128, 0.2f) })
+        {
+            Check(cuda, plan.On(cuda, 600), plan.Segments, plan.Queries, shape, plan.StoreRows, $"decode {shape}");
+            // room for a context a thousand times as long: pieces of the largest size, and most slots unused
+            Check(cuda, plan.On(cuda, 600_000), plan.Segments, plan.Queries, shape, plan.StoreRows, $"decode with room {shape}");
+            Check(cuda, plan.On(cuda, 600) with { Trees = cuda.Put([0, 9], 1, 2) }, plan.Segments, plan.Queries, shape, plan.StoreRows, $"prefill {shape}");
+        }
+    }
+
+    [TestMethod]
+    public void PlansOfAnyFormDecode()
+    {
+        // Chains of three, several rows of one segment, rows of one parent that do not lie together, more queries than a block plans at once.
+        using CudaBackend cuda = CudaDevice.Open();
+        AttentionShape shape = new(4, 2, 32, 0.2f);
+        foreach (TestPlan packed in TestPlan.All)
+        {
+            Check(cuda, packed.On(cuda) with { Trees = default }, packed.Segments, packed.Queries, shape, packed.Rows, $"{packed.Rows} rows");
+            int[] order = [.. Enumerable.Range(0, packed.Rows).OrderBy(i => i * 37 % packed.Rows)];
+            int[] queries = [.. order.SelectMany(i => packed.Queries[(2 * i)..(2 * i + 2)])];
+            AttentionPlan plan = new(cuda.Put(packed.Segments, packed.Segments.Length / 3, 3), cuda.Put(queries, packed.Rows, 2), default, packed.MaxContext);
+            Check(cuda, plan, packed.Segments, queries, shape, packed.Rows, $"{packed.Rows} rows in another order");
+            Check(cuda, plan with { Trees = cuda.Put([0, packed.Rows], 1, 2) }, packed.Segments, queries, shape, packed.Rows, $"{packed.Rows} rows in another order, prefill");
+        }
+        DecodePlan many = new([(9, 150), (20, 150)], seed: 1, capacity: 3);
+        Check(cuda, many.On(cuda, 23), many.Segments, many.Queries, new AttentionShape(1, 1, 32, 0.2f), many.StoreRows, "300 sequences");
+    }
+
+    [TestMethod]
+    public void DecodeAndPrefillAgree()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        TestPlan plan = TestPlan.All[3];
+        AttentionShape shape = new(4, 2, 64, 0.125f);
+        Inputs inputs = new(cuda, shape, plan.Rows, plan.Rows, 0);
+        (float[] y, float[] log) = inputs.Attend(plan.On(cuda));
+        (float[] fewY, float[] fewLog) = inputs.Attend(plan.On(cuda) with { Trees = default });
+        // Both round the same probabilities, relative to other largest scores, and then y: at most one unit in the last place of y and of each weight apart.
+        (_, double[] bound, _, _) = Reference(plan.Segments, plan.Queries, shape, inputs);
+        for (int i = 0; i < y.Length; i++)
+            Assert.IsLessThanOrEqualTo(2 * bound[i], Math.Abs(y[i] - fewY[i]), $"element {i}");
+        Near(Doubles(log), fewLog, 1e-5, "log sum");
+    }
+
+    [TestMethod]
+    public void AQueryWithoutRowsGivesZeros()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        foreach (bool trees in new[] { false, true })
+            foreach (int size in new[] { 24, 32 })
+            {
+                AttentionPlan plan = new(cuda.Put([0, 2, -1, 2, 0, -1], 2, 3), cuda.Put([0, 0, 0, 2, 1, 0], 3, 2), trees ? cuda.Put([0, 3], 1, 2) : default, 2);
+                Tensor rows = cuda.Put(Normal(1, 3 * size), 3, size, ElementType.BF16), y = Blank(cuda, 3, size), logSumExp = cuda.Blank(3, 1);
+                cuda.Attention(plan, new AttentionShape(1, 1, size, 1), rows, rows, rows, y, logSumExp);
+                float[] got = Get(cuda, y), log = cuda.Get(logSumExp);
+                SameBits(new float[size], got.AsSpan(0, size), "first row");
+                SameBits(new float[size], got.AsSpan(2 * size, size), "last row");
+                Assert.AreEqual(float.NegativeInfinity, log[0]);
+                Assert.IsTrue(float.IsFinite(log[1]));
+                Assert.AreEqual(float.NegativeInfinity, log[2]);
+            }
+    }
+
+    [TestMethod]
+    public void NoRowsAreNoWork()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        Tensor none = Blank(cuda, 0, 32), segments = cuda.Put([], 0, 3), queries = cuda.Put([], 0, 2);
+        foreach (Tensor trees in new[] { default, cuda.Put([], 0, 2) })
+            cuda.Attention(new AttentionPlan(segments, queries, trees, 0), new AttentionShape(1, 1, 32, 1), none, none, none, none, default);
+    }
+
+    [TestMethod]
+    [DataRow(new[] { 0, 5, -1 }, new[] { 0, 1 }, DisplayName = "segment outside the store")]
+    [DataRow(new[] { -1, 2, -1 }, new[] { 0, 1 }, DisplayName = "segment before the store")]
+    [DataRow(new[] { 0, 2, 0 }, new[] { 0, 1 }, DisplayName = "parent not before")]
+    [DataRow(new[] { 0, 2, -1 }, new[] { 2, 1 }, DisplayName = "no such segment")]
+    [DataRow(new[] { 0, 2, -1 }, new[] { -1, 1 }, DisplayName = "no segment")]
+    [DataRow(new[] { 0, 2, -1 }, new[] { 0, 3 }, DisplayName = "more rows than the segment has")]
+    [DataRow(new[] { 0, 4, -1 }, new[] { 0, 4 }, DisplayName = "more rows than the largest context")]
+    public void AWrongQueryGivesNaNAndDisturbsNoOther(int[] segment, int[] query)
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        foreach (bool trees in new[] { false, true })
+        {
+            AttentionPlan plan = new(cuda.Put([.. segment, 0, 2, -1], 2, 3), cuda.Put([1, 2, .. query, 1, 1], 3, 2), trees ? cuda.Put([0, 3], 1, 2) : default, 2);
+            Tensor rows = cuda.Put(Normal(1, 4 * 32), 4, 32, ElementType.BF16), y = Blank(cuda, 3, 32), logSumExp = cuda.Blank(3, 1);
+            cuda.Attention(plan, new AttentionShape(1, 1, 32, 1), rows.Slice(0, 3), rows, rows, y, logSumExp);
+            float[] got = Get(cuda, y), log = cuda.Get(logSumExp);
+            Assert.IsTrue(got.Skip(32).Take(32).All(float.IsNaN));
+            Assert.IsTrue(float.IsNaN(log[1]));
+            Assert.IsTrue(got.Take(32).Concat(got.Skip(64)).All(float.IsFinite));
+        }
+    }
+
+    [TestMethod]
+    public void ALaunchGivesTheSameBitsAndAllocatesNothing()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        AttentionShape shape = new(6, 2, 64, 0.125f);
+        TestPlan packed = TestPlan.All[1];
+        DecodePlan decode = new([(70, 4), (10, 2)], seed: 2, capacity: 80);
+        foreach ((AttentionPlan plan, int rows, int store) in new[] { (packed.On(cuda), packed.Rows, packed.Rows), (decode.On(cuda, 150), decode.Queries.Length / 2, decode.StoreRows) })
+        {
+            Inputs inputs = new(cuda, shape, rows, store, 0);
+            Tensor y = Blank(cuda, rows, inputs.Q.Columns), log = cuda.Blank(rows, shape.QueryHeads);
+            cuda.Attention(plan, shape, inputs.Q, inputs.K, inputs.V, y, log);
+            float[] first = Get(cuda, y), firstLog = cuda.Get(log);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            cuda.Attention(plan, shape, inputs.Q, inputs.K, inputs.V, y, log);
+            Assert.AreEqual(before, GC.GetAllocatedBytesForCurrentThread());
+            SameBits(first, Get(cuda, y), "y");
+            SameBits(firstLog, cuda.Get(log), "log sum");
+        }
+    }
+
+    [TestMethod]
+    public void WrongShapesAreRefused()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        AttentionPlan plan = new(cuda.Put([0, 2, -1], 1, 3), cuda.Put([0, 1, 0, 2], 2, 2), default, 2);
+        Tensor x = Blank(cuda, 2, 32), wide = Blank(cuda, 2, 512), floats = cuda.Blank(2, 32);
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(3, 2, 32, 1), x, x, x, x, default));
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 32, 0), x, x, x, x, default));
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 16, 1), x, x, x, x, default));
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 32, 1), x, x, x, floats, default));
+        Assert.ThrowsExactly<ElmException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 512, 1), wide, wide, wide, wide, default));
+    }
+
+    /// <summary>Runs attention on random rows, with NaN in all store rows that nobody sees, and compares y and log-sum-exp with the reference.</summary>
+    private static void Check(CudaBackend cuda, AttentionPlan plan, int[] segments, int[] queries, AttentionShape shape, int storeRows, string what, int shift = 0)
+    {
+        Inputs inputs = new(cuda, shape, queries.Length / 2, storeRows, shift, SeenRows(segments, queries, storeRows));
+        (float[] y, float[] log) = inputs.Attend(plan);
+        (double[] wanted, double[] bound, double[] wantedLog, double[] logBound) = Reference(segments, queries, shape, inputs);
+        Within(wanted, bound, y, what);
+        Within(wantedLog, logBound, log, what + ", log sum");
+    }
+
+    private static void Within(double[] wanted, double[] bound, float[] got, string what)
+    {
+        Assert.HasCount(wanted.Length, got, what);
+        for (int i = 0; i < wanted.Length; i++)
+            if (wanted[i] != got[i] && !(Math.Abs(got[i] - wanted[i]) <= bound[i]))
+                Assert.Fail($"{what}: element {i} is {got[i]:R}, but should be {wanted[i]:R} within {bound[i]:R}");
+    }
+
+    /// <summary>
+    /// Attention in double precision with bounds on what BF16 and float32 may add to it. A kernel rounds each weight p to BF16 (8 significant bits: 2^-8 relative) before the product with v, and y to BF16:
+    /// 2^-8 (sum p |v| + |y|). In float32, a score of D exact products errs by at most D 2^-24 of the sum S of their sizes, which shifts p by as much relatively, and the sums over n keys by n 2^-24.
+    /// </summary>
+    private static (double[] Y, double[] Bound, double[] Log, double[] LogBound) Reference(int[] segments, int[] queries, AttentionShape shape, Inputs x)
+    {
+        const double Half = 1.0 / 256, Single = 1.0 / (1 << 24);
+        int m = queries.Length / 2, size = shape.HeadSize, width = shape.QueryHeads * size, keyWidth = shape.KeyHeads * size;
+        double[] y = new double[m * width], bound = new double[m * width], log = new double[m * shape.QueryHeads], logBound = new double[m * shape.QueryHeads];
+        for (int i = 0; i < m; i++)
+        {
+            int[] rows = [.. Visible(segments, queries[2 * i], queries[2 * i + 1])];
+            for (int head = 0; head < shape.QueryHeads; head++)
+            {
+                int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
+                (double[] p, log[i * shape.QueryHeads + head], double largest) = Weights(shape, x, rows, at, keyAt);
+                double single = Single * (2 * (size + 8) * (1 + largest) + rows.Length + 8);
+                logBound[i * shape.QueryHeads + head] = single + 4 * Single * Math.Abs(log[i * shape.QueryHeads + head]);
+                for (int j = 0; j < size; j++)
+                {
+                    double sizes = 0;
+                    for (int r = 0; r < rows.Length; r++)
+                    {
+                        double term = p[r] * x.Value[rows[r] * keyWidth + keyAt + j];
+                        y[at + j] += term;
+                        sizes += Math.Abs(term);
+                    }
+                    bound[at + j] = 1.01 * Half * (sizes + Math.Abs(y[at + j])) + single * sizes;
+                }
+            }
+        }
+        return (y, bound, log, logBound);
+    }
+
+    /// <summary>Probabilities over the rows, their log-sum-exp, and the largest scaled sum of |q k|.</summary>
+    private static (double[] P, double Log, double Largest) Weights(AttentionShape shape, Inputs x, int[] rows, int at, int keyAt)
+    {
+        double[] scores = new double[rows.Length];
+        double largest = 0, top = double.NegativeInfinity, total = 0;
+        for (int r = 0; r < rows.Length; r++)
+        {
+            double sum = 0, sizes = 0;
+            for (int j = 0; j < shape.HeadSize; j++)
+            {
+                double term = x.Query[at + j] * x.Key[rows[r] * shape.KeyHeads * shape.HeadSize + keyAt + j];
+                sum += term;
+                sizes += Math.Abs(term);
+            }
+            scores[r] = shape.Scale * sum;
+            top = Math.Max(top, scores[r]);
+            largest = Math.Max(largest, shape.Scale * sizes);
+        }
+        foreach (double score in scores)
+            total += Math.Exp(score - top);
+        double log = rows.Length > 0 ? top + Math.Log(total) : double.NegativeInfinity;
+        return ([.. scores.Select(score => Math.Exp(score - log))], log, largest);
+    }
+
+    private static IEnumerable<int> Visible(int[] segments, int segment, int visible)
+    {
+        IEnumerable<int> own = Enumerable.Range(segments[3 * segment], visible);
+        int parent = segments[3 * segment + 2];
+        return parent < 0 ? own : Visible(segments, parent, segments[3 * parent + 1]).Concat(own);
+    }
+
+    private static bool[] SeenRows(int[] segments, int[] queries, int storeRows)
+    {
+        bool[] seen = new bool[storeRows];
+        for (int i = 0; i < queries.Length / 2; i++)
+            foreach (int row in Visible(segments, queries[2 * i], queries[2 * i + 1]))
+                seen[row] = true;
+        return seen;
+    }
+
+    /// <summary>A BF16 tensor of NaN.</summary>
+    private static Tensor Blank(CudaBackend cuda, int rows, int columns, int shift = 0)
+    {
+        float[] nothing = new float[(long)rows * columns];
+        Array.Fill(nothing, float.NaN);
+        return cuda.Put(nothing, rows, columns, ElementType.BF16, shift);
+    }
+
+    private static float[] Get(CudaBackend cuda, Tensor x)
+    {
+        ushort[] bits = new ushort[x.Count];
+        cuda.Download<ushort>(x, bits);
+        return [.. bits.Select(b => BitConverter.Int32BitsToSingle(b << 16))];
+    }
+
+    /// <summary>Random queries, keys and values, rounded to BF16.</summary>
+    private sealed class Inputs
+    {
+        private readonly CudaBackend cuda;
+        private readonly AttentionShape shape;
+        private readonly int shift;
+
+        public Inputs(CudaBackend cuda, AttentionShape shape, int rows, int storeRows, int shift, bool[]? seen = null)
+        {
+            (this.cuda, this.shape, this.shift) = (cuda, shape, shift);
+            int width = shape.QueryHeads * shape.HeadSize, keyWidth = shape.KeyHeads * shape.HeadSize;
+            float[] q = Normal(1, (long)rows * width), k = Normal(2, (long)storeRows * keyWidth), v = Normal(3, (long)storeRows * keyWidth);
+            for (int row = 0; row < storeRows; row++)
+                if (seen is not null && !seen[row])
+                {
+                    k.AsSpan(row * keyWidth, keyWidth).Fill(float.NaN);
+                    v.AsSpan(row * keyWidth, keyWidth).Fill(float.NaN);
+                }
+            (Query, Key, Value) = (Rounded(q, ElementType.BF16), Rounded(k, ElementType.BF16), Rounded(v, ElementType.BF16));
+            Q = cuda.Put(q, rows, width, ElementType.BF16, shift);
+            K = cuda.Put(k, storeRows, keyWidth, ElementType.BF16, shift);
+            V = cuda.Put(v, storeRows, keyWidth, ElementType.BF16, shift);
+        }
+
+        public double[] Query { get; }
+        public double[] Key { get; }
+        public double[] Value { get; }
+        public Tensor Q { get; }
+        public Tensor K { get; }
+        public Tensor V { get; }
+
+        public (float[] Y, float[] LogSumExp) Attend(AttentionPlan plan)
+        {
+            Tensor y = Blank(cuda, Q.Rows, Q.Columns, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads);
+            cuda.Attention(plan, shape, Q, K, V, y, log);
+            return (Get(cuda, y), cuda.Get(log));
+        }
+    }
+
+    /// <summary>
+    /// Sequences that decode: prefixes of some rows, each with a group of sequences that have seen some of up to `capacity` rows of their own; all at scattered places of a store. A group of no
+    /// sequences is a prefix that nobody uses. The last query is an empty row: a segment without rows and without a parent.
+    /// </summary>
+    private sealed class DecodePlan
+    {
+        public DecodePlan((int Prefix, int Sequences)[] groups, int seed, int capacity)
+        {
+            Random random = new(seed);
+            List<(int Rows, int Parent)> segments = [.. groups.Select(group => (group.Prefix, -1))];
+            List<int> queries = [];
+            for (int g = 0; g < groups.Length; g++)
+                for (int i = 0; i < groups[g].Sequences; i++)
+                {
+                    queries.AddRange([segments.Count, i == 0 ? capacity : random.Next(capacity + 1)]);
+                    segments.Add((capacity, g));
+                }
+            queries.AddRange([segments.Count, 0]);
+            segments.Add((0, -1));
+            Segments = new int[3 * segments.Count];
+            foreach (int s in Enumerable.Range(0, segments.Count).OrderBy(_ => random.Next()))
+            {
+                StoreRows += random.Next(3);
+                (Segments[3 * s], Segments[3 * s + 1], Segments[3 * s + 2]) = (StoreRows, segments[s].Rows, segments[s].Parent);
+                StoreRows += segments[s].Rows;
+            }
+            Queries = [.. queries];
+        }
+
+        public int[] Segments { get; }
+        public int[] Queries { get; }
+        public int StoreRows { get; }
+
+        public AttentionPlan On(CudaBackend cuda, int maxContext) =>
+            new(cuda.Put(Segments, Segments.Length / 3, 3), cuda.Put(Queries, Queries.Length / 2, 2), default, maxContext);
+    }
+}
