@@ -6,31 +6,27 @@
 #include "tile.h"
 
 namespace {
-// N consecutive columns of a bias, 0 past the last column and where there is none (type 0; 1 is F32, 2 is BF16).
-template <int N> struct Bias {
-  float values[N];
-  __device__ Bias(const void* bias, int type, int column, int columns) {
-#pragma unroll
-    for (int e = 0; e < N; e++)
-      values[e] = type == 0 || column + e >= columns ? 0.f : type == 1 ? ((const float*)bias)[column + e] : from_bf16(((const bf16*)bias)[column + e]);
-  }
-};
-
 // What follows the product: the bias; and a row with weight 0 is 0, whatever the product.
 struct Finish {
   const void* bias;
   int bias_type, columns;
   const float* weights;
   template <int N> struct OfColumns {
-    Bias<N> bias;
+    float bias[N];
     const float* weights;
     __device__ void operator()(int row, float (&v)[N]) const {
       const bool counts = !weights || weights[row] != 0.f;
 #pragma unroll
-      for (int e = 0; e < N; e++) v[e] = counts ? v[e] + bias.values[e] : 0.f;
+      for (int e = 0; e < N; e++) v[e] = counts ? v[e] + bias[e] : 0.f;
     }
   };
-  template <int N> __device__ OfColumns<N> of_columns(int column) const { return {{bias, bias_type, column, columns}, weights}; }
+  template <int N> __device__ OfColumns<N> of_columns(int column) const {
+    OfColumns<N> of;
+#pragma unroll
+    for (int e = 0; e < N; e++) of.bias[e] = column + e < columns ? load_typed(bias, bias_type, column + e) : 0.f;
+    of.weights = weights;
+    return of;
+  }
 };
 }  // namespace
 
@@ -71,9 +67,8 @@ extern "C" __global__ void __launch_bounds__(256) linear_sum(const float* __rest
   for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride) {
     float v = 0.f;
     for (int s = 0; s < splits; s++) v += partials[s * count + i];
-    v += Bias<1>(bias, bias_type, (int)(i % columns), columns).values[0];
-    if (y_type == 1) store((float*)y + i, accumulate ? load((float*)y + i) + v : v);
-    else store((bf16*)y + i, accumulate ? load((bf16*)y + i) + v : v);
+    v += load_typed(bias, bias_type, i % columns);
+    store_typed(y, y_type, i, accumulate ? load_typed(y, y_type, i) + v : v);
   }
 }
 ELM_KERNEL(linear_sum)

@@ -95,11 +95,9 @@ ELM_DEV void skinny(const bf16* __restrict__ x, const bf16* __restrict__ w, cons
     if (column >= n) continue;
     float v = 0.f;
     for (int other = 0; other < kWarps; other++) v += all[other * kMaxRows * 8 * R + i];
-    if (bias_type == 1) v += ((const float*)bias)[column];
-    if (bias_type == 2) v += from_bf16(((const bf16*)bias)[column]);
+    v += load_typed(bias, bias_type, column);
     const size_t at = (size_t)(i / (8 * R)) * n + column;
-    if (y_type == 1) store((float*)y + at, accumulate ? ((float*)y)[at] + v : v);
-    else store((bf16*)y + at, accumulate ? load((bf16*)y + at) + v : v);
+    store_typed(y, y_type, at, accumulate ? load_typed(y, y_type, at) + v : v);
   }
 }
 

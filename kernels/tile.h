@@ -111,6 +111,13 @@ ELM_DEV void multiply_tile(const bf16* __restrict__ a, size_t a_stride, int row0
   __syncthreads();
 }
 
+// An element of a vector or matrix whose type the host passes: 0 absent (reads as 0), 1 F32, 2 BF16.
+ELM_DEV float load_typed(const void* p, int type, size_t i) { return type == 0 ? 0.f : type == 1 ? load((const float*)p + i) : load((const bf16*)p + i); }
+ELM_DEV void store_typed(void* p, int type, size_t i, float x) {
+  if (type == 1) store((float*)p + i, x);
+  else store((bf16*)p + i, x);
+}
+
 // 16 bytes of F32 or of BF16 as floats, and back.
 ELM_DEV void load_wide(const float* p, float (&v)[4]) {
   const float4 four = *(const float4*)p;
