@@ -44,7 +44,7 @@ internal sealed class Operands(IBackend backend) : IDisposable
     public static double Rounding(Tensor x) => x.Type == ElementType.BF16 ? BrainRounding : 0;
 
     /// <summary>Half a unit in the last place of a BF16 number, as a part of it.</summary>
-    public const double BrainRounding = 1.0 / 512;
+    public const double BrainRounding = 1.0 / 256;
 
     /// <summary>What rounding of inner values (probabilities, slopes of logits) to the activation type may change, as a part of each.</summary>
     public double InnerRounding => backend.ActivationType == ElementType.BF16 ? BrainRounding : 0;
