@@ -3,7 +3,7 @@
 
 // Writes a model folder with random weights in the shape of a released model, to try and measure what such a model costs.
 //   dotnet run bench/random-checkpoint.cs -- SHAPE FOLDER [SHARDS] [BF16|F16|F32] [SEED]
-// SHAPE: qwen2.5-0.5b, llama-3.2-1b, prm-small, or the path of a config.json.
+// SHAPE: a name of ModelShapes (qwen2.5-0.5b, llama-3.2-1b, ...), or the path of a config.json.
 
 using System.Diagnostics;
 using ElmNative.Compute;
@@ -11,23 +11,14 @@ using ElmNative.Transformers.Checkpoints;
 
 if (args.Length is < 2 or > 5)
 {
-    Console.Error.WriteLine("usage: random-checkpoint SHAPE FOLDER [SHARDS] [BF16|F16|F32] [SEED]; SHAPE is qwen2.5-0.5b, llama-3.2-1b, "
-        + "prm-small or a config.json");
+    Console.Error.WriteLine($"usage: random-checkpoint SHAPE FOLDER [SHARDS] [BF16|F16|F32] [SEED]; SHAPE is {string.Join(", ", ModelShapes.Names)} or a config.json");
     return 2;
 }
 try
 {
     RandomCheckpoint checkpoint = new()
     {
-        Config = args[0] switch
-        {
-            "qwen2.5-0.5b" => RandomCheckpoint.Qwen25Half,
-            "llama-3.2-1b" => RandomCheckpoint.Llama32One,
-            "prm-small" => RandomCheckpoint.SmallPrm,
-            string path when File.Exists(path) => File.ReadAllText(path),
-            string other => throw new ElmException($"{other} is neither a known shape nor a file: use qwen2.5-0.5b, llama-3.2-1b, "
-                + "prm-small or a config.json"),
-        },
+        Config = File.Exists(args[0]) ? File.ReadAllText(args[0]) : ModelShapes.Json(args[0]),
         Shards = args.Length > 2 ? int.Parse(args[2]) : 1,
         Type = args.Length > 3 ? Enum.Parse<ElementType>(args[3]) : ElementType.BF16,
         Seed = args.Length > 4 ? ulong.Parse(args[4]) : 0,

@@ -24,12 +24,15 @@ public sealed unsafe class ContractBackend(IBackend cpu, ElementType activations
     public int Launches { get; private set; }
     public int Alive { get; private set; }
 
-    /// <summary>Bytes copied from and to the host.</summary>
+    /// <summary>Calls of either.</summary>
     public int Uploads { get; private set; }
     public int Downloads { get; private set; }
 
     /// <summary>Most bytes allocated at once, adopted copies included.</summary>
     public long PeakBytes { get; private set; }
+
+    /// <summary>Sees the logits of each draw just before it.</summary>
+    public Action<Tensor>? BeforeSample { get; set; }
 
     private long allocated;
 
@@ -227,7 +230,11 @@ public sealed unsafe class ContractBackend(IBackend cpu, ElementType activations
     public void Sample(Tensor logits, Tensor rows, Tensor tokens, Tensor logprobs)
     {
         Float(logits, logprobs);
-        Do(() => cpu.Sample(logits, rows, tokens, logprobs));
+        Do(() =>
+        {
+            BeforeSample?.Invoke(logits);
+            cpu.Sample(logits, rows, tokens, logprobs);
+        });
     }
 
     public void AdvanceDecode(in DecodeState state, Tensor drawnTokens, Tensor drawnLogProbs)

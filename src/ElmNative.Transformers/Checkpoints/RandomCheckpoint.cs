@@ -33,41 +33,6 @@ public sealed record RandomCheckpoint
     /// </summary>
     public bool ByteTokenizer { get; init; }
 
-    /// <summary>config.json in the shape of Qwen2.5-0.5B-Instruct: 494,032,768 parameters.</summary>
-    public const string Qwen25Half = """
-        {
-          "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 896, "intermediate_size": 4864,
-          "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936,
-          "max_position_embeddings": 32768,
-          "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "eos_token_id": 151645,
-          "use_sliding_window": false, "sliding_window": 32768, "max_window_layers": 21
-        }
-        """;
-
-    /// <summary>config.json in the shape of Llama-3.2-1B-Instruct: 1,235,814,400 parameters.</summary>
-    public const string Llama32One = """
-        {
-          "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": 2048,
-          "intermediate_size": 8192,
-          "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
-          "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": true,
-          "torch_dtype": "bfloat16", "attention_bias": false, "mlp_bias": false, "eos_token_id": [128001, 128008, 128009],
-          "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                           "original_max_position_embeddings": 8192}
-        }
-        """;
-
-    /// <summary>config.json of Qwen2.5-Math-PRM-7B, with narrower and fewer layers and a smaller vocabulary.</summary>
-    public const string SmallPrm = """
-        {
-          "architectures": ["Qwen2ForProcessRewardModel"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 224,
-          "intermediate_size": 1184,
-          "num_hidden_layers": 4, "num_attention_heads": 7, "num_key_value_heads": 1, "vocab_size": 2048, "max_position_embeddings": 4096,
-          "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "eos_token_id": 258,
-          "use_sliding_window": false, "sliding_window": null, "max_window_layers": 28, "num_labels": 2
-        }
-        """;
-
     /// <summary>Names and shapes of all tensors of an architecture, in the order in which they are written.</summary>
     public static IReadOnlyList<(string Name, long[] Shape)> TensorsOf(ModelConfig config)
     {

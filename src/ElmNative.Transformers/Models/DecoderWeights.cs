@@ -25,17 +25,16 @@ internal sealed record LayerWeights
 /// <summary>All weights of a Qwen2, Qwen3, Llama or Mistral decoder on a backend, by the tensor names of Hugging Face.</summary>
 internal sealed class DecoderWeights : IDisposable
 {
-    private readonly IBackend backend;
-    private readonly Checkpoint checkpoint;
+    private readonly IWeightSource source;
     private readonly List<DeviceBuffer> buffers = [];
 
-    /// <summary>Puts every weight that the configuration calls for on the backend, in place where it can.</summary>
+    /// <summary>Puts every weight that the configuration calls for on the source's backend.</summary>
+    /// <param name="source">outlives this</param>
     /// <exception cref="ElmException">a tensor is missing or of another shape or type</exception>
-    public DecoderWeights(Checkpoint checkpoint, IBackend backend)
+    public DecoderWeights(IWeightSource source)
     {
-        this.checkpoint = checkpoint;
-        this.backend = backend;
-        ModelConfig c = checkpoint.Config;
+        this.source = source;
+        ModelConfig c = source.Config;
         int queries = c.QueryHeads * c.HeadSize, keys = c.KeyHeads * c.HeadSize;
         try
         {
@@ -85,9 +84,6 @@ internal sealed class DecoderWeights : IDisposable
     /// <summary>Bottom to top.</summary>
     public LayerWeights[] Layers { get; }
 
-    /// <summary>Every stored tensor that the decoder reads.</summary>
-    public List<StoredTensor> Stored { get; } = [];
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -102,15 +98,13 @@ internal sealed class DecoderWeights : IDisposable
     /// <summary>A vector beside the decoder's own, [1, size].</summary>
     public Tensor Extra(string name, int size) => Vector(name, size);
 
-    private Tensor Matrix(string name, int rows, int columns) => Place(checkpoint.Get(name, rows, columns), rows, columns);
+    private Tensor Matrix(string name, int rows, int columns) => Keep(source.Matrix(name, rows, columns));
 
-    private Tensor Vector(string name, int size) => Place(checkpoint.Get(name, size), 1, size);
+    private Tensor Vector(string name, int size) => Keep(source.Vector(name, size));
 
-    private Tensor Place(StoredTensor stored, int rows, int columns)
+    private Tensor Keep(Tensor placed)
     {
-        Tensor placed = backend.AdoptWeights(stored.Address, stored.Type, rows, columns, checkpoint);
         buffers.Add(placed.Buffer!);
-        Stored.Add(stored);
         return placed;
     }
 }

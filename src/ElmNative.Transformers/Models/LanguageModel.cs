@@ -5,7 +5,7 @@ using ElmNative.Transformers.Tokenization;
 namespace ElmNative.Transformers.Models;
 
 /// <summary>
-/// A frozen decoder-only language model with its tokenizer, loaded straight from a Hugging Face folder onto a backend.
+/// A frozen decoder-only language model with its tokenizer, loaded straight from a Hugging Face folder onto a backend, or made of random weights.
 /// Not thread-safe: one caller at a time. The backend is the caller's and outlives the model.
 /// </summary>
 public sealed class LanguageModel : IDisposable
@@ -13,17 +13,17 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Weights up to this size are all checked for NaN and infinity when a model is loaded; larger ones when logits turn out NaN.</summary>
     private const long CheckedAtLoad = 4L << 30;
 
-    private readonly Checkpoint checkpoint;
+    private readonly IWeightSource source;
     private readonly RotaryTable rotary;
     private double embeddingRms = -1;
 
-    private LanguageModel(Checkpoint checkpoint, IBackend backend, ITokenizer tokenizer, IChatTemplate? chatTemplate)
+    private LanguageModel(IWeightSource source, IBackend backend, ITokenizer tokenizer, IChatTemplate? chatTemplate)
     {
-        this.checkpoint = checkpoint;
+        this.source = source;
         Backend = backend;
         Tokenizer = tokenizer;
         ChatTemplate = chatTemplate;
-        Weights = new DecoderWeights(checkpoint, backend);
+        Weights = new DecoderWeights(source);
         Buffers = new BufferCache(backend);
         Decoder = new Decoder(backend, Config, Weights);
         rotary = new RotaryTable(backend, Config.RotaryFrequencies, Config.RotaryScale);
@@ -31,29 +31,39 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Opens a folder with config.json, model.safetensors (or shards), tokenizer.json and tokenizer_config.json.</summary>
     /// <exception cref="ElmException">anything missing, malformed or unsupported, or a weight that is not finite: one sentence that names it</exception>
-    public static LanguageModel Load(string folder, IBackend backend) => RefuseReward(Open(folder, backend, withTokenizer: true));
+    /// <param name="folder">the model</param><param name="backend">where it runs</param>
+    /// <param name="progress">told after each tensor how many bytes of the weights are on the backend, of how many</param>
+    public static LanguageModel Load(string folder, IBackend backend, Action<long, long>? progress = null) => RefuseReward(Open(folder, backend, withTokenizer: true, progress));
 
     /// <summary>Opens a folder's weights only, for work on token ids: golden values, benchmarks.</summary>
     /// <exception cref="ElmException">as <see cref="Load"/></exception>
-    public static LanguageModel LoadWithoutTokenizer(string folder, IBackend backend) => RefuseReward(Open(folder, backend, withTokenizer: false));
+    public static LanguageModel LoadWithoutTokenizer(string folder, IBackend backend, Action<long, long>? progress = null) => RefuseReward(Open(folder, backend, withTokenizer: false, progress));
+
+    /// <summary>
+    /// A model of random weights that are made on the backend, without a tokenizer: for measurements at the size of a model that is not at hand. The same weights on every backend.
+    /// </summary>
+    /// <param name="config">the architecture, as of <see cref="ModelShapes.Config"/></param><param name="backend">where it runs</param><param name="seed">seed of the weights</param><param name="progress">as for <see cref="Load"/></param>
+    /// <exception cref="ElmException">the backend has not enough memory</exception>
+    public static LanguageModel Random(ModelConfig config, IBackend backend, ulong seed = 0, Action<long, long>? progress = null) =>
+        RefuseReward(new LanguageModel(new RandomWeights(config, seed, backend, progress), backend, NoTokenizer.Instance, null));
 
     /// <summary>Opens a decoder of any supported architecture, with or without a head that predicts tokens.</summary>
-    internal static LanguageModel Open(string folder, IBackend backend, bool withTokenizer)
+    internal static LanguageModel Open(string folder, IBackend backend, bool withTokenizer, Action<long, long>? progress = null)
     {
-        Checkpoint checkpoint = Checkpoint.Open(folder);
+        StoredWeights source = new(Checkpoint.Open(folder), backend, progress);
         LanguageModel? model = null;
         try
         {
             model = withTokenizer
-                ? new LanguageModel(checkpoint, backend, BytePairTokenizer.Load(folder), Tokenization.ChatTemplate.Load(folder))
-                : new LanguageModel(checkpoint, backend, NoTokenizer.Instance, null);
+                ? new LanguageModel(source, backend, BytePairTokenizer.Load(folder), Tokenization.ChatTemplate.Load(folder))
+                : new LanguageModel(source, backend, NoTokenizer.Instance, null);
             model.Check();
             return model;
         }
         catch
         {
             model?.Dispose();
-            checkpoint.Dispose();
+            source.Dispose();
             throw;
         }
     }
@@ -71,7 +81,7 @@ public sealed class LanguageModel : IDisposable
     public int MaxPositions => Config.MaxPositions;
 
     /// <summary>The architecture.</summary>
-    public ModelConfig Config => checkpoint.Config;
+    public ModelConfig Config => source.Config;
 
     /// <summary>Text to ids.</summary>
     public ITokenizer Tokenizer { get; }
@@ -83,7 +93,7 @@ public sealed class LanguageModel : IDisposable
     public IReadOnlyList<int> EndTokens => Config.EndTokens;
 
     /// <summary>A hexadecimal digest that tells this model from others; stored with every memory made for it.</summary>
-    public string Fingerprint => checkpoint.Fingerprint;
+    public string Fingerprint => source.Fingerprint;
 
     /// <summary>Model type of config.json: qwen2, llama.</summary>
     public string ModelType => Config.ModelType;
@@ -233,8 +243,7 @@ public sealed class LanguageModel : IDisposable
     /// <summary>Says which weight is not finite, after logits were found to be NaN: throws, or returns the sentence for finite weights.</summary>
     internal ElmException NotANumber()
     {
-        foreach (StoredTensor tensor in Weights.Stored)
-            WeightCheck.RequireFinite(checkpoint, tensor);
+        source.RequireFinite(long.MaxValue);
         return new ElmException("the model's logits are NaN although its weights are finite; the soft prompt may have diverged: lower --lr");
     }
 
@@ -287,14 +296,14 @@ public sealed class LanguageModel : IDisposable
         Buffers.Dispose();
         rotary.Dispose();
         Weights.Dispose();
-        checkpoint.Dispose();
+        source.Dispose();
     }
 
     private static LanguageModel RefuseReward(LanguageModel model)
     {
         if (model.Weights.Head.IsPresent)
             return model;
-        string folder = model.checkpoint.Folder;
+        string folder = model.source.Name;
         model.Dispose();
         throw new ElmException($"{folder}: this is a process reward model, which scores responses and writes none; name it with --verifier prm:{folder}");
     }
@@ -302,10 +311,8 @@ public sealed class LanguageModel : IDisposable
     private void Check()
     {
         if (Tokenizer.VocabularySize > Config.VocabularySize)
-            throw new ElmException($"{checkpoint.Folder}: tokenizer.json has {Tokenizer.VocabularySize} tokens but the model only {Config.VocabularySize} embeddings; take both from one model");
-        if (Weights.Stored.Sum(tensor => tensor.Bytes) <= CheckedAtLoad)
-            foreach (StoredTensor tensor in Weights.Stored)
-                WeightCheck.RequireFinite(checkpoint, tensor);
+            throw new ElmException($"{source.Name}: tokenizer.json has {Tokenizer.VocabularySize} tokens but the model only {Config.VocabularySize} embeddings; take both from one model");
+        source.RequireFinite(CheckedAtLoad);
     }
 
     private float[][] Pool(PackedTree[] trees, bool keys, int skipRows)

@@ -37,11 +37,11 @@ public sealed class ProcessRewardModel : IDisposable
         secondBias = body.Weights.Extra("score.2.bias", Classes);
     }
 
-    /// <summary>Opens a folder.</summary>
+    /// <summary>Opens a folder; <paramref name="progress"/> is told after each tensor how many bytes of the weights are on the backend, of how many.</summary>
     /// <exception cref="ElmException">anything missing or malformed, or another architecture: one sentence that names it</exception>
-    public static ProcessRewardModel Load(string folder, IBackend backend)
+    public static ProcessRewardModel Load(string folder, IBackend backend, Action<long, long>? progress = null)
     {
-        LanguageModel body = LanguageModel.Open(folder, backend, withTokenizer: true);
+        LanguageModel body = LanguageModel.Open(folder, backend, withTokenizer: true, progress);
         try
         {
             return new ProcessRewardModel(body, folder);

@@ -62,7 +62,7 @@ public sealed class CheckpointFuzzTests
     {
         string llama = File.ReadAllText(Repository.PathOf("tests", "golden", "llama-tiny", "model", "config.json"));
         string yarn = TinyConfig.Replace("\"rope_theta\"", "\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 4.0, \"beta_fast\": 32}, \"head_dim\": 4, \"rope_theta\"");
-        byte[][] seeds = [.. new[] { TinyConfig, RandomCheckpoint.Qwen25Half, llama, yarn }.Select(Encoding.UTF8.GetBytes)];
+        byte[][] seeds = [.. new[] { TinyConfig, ModelShapes.Qwen25Half, llama, yarn }.Select(Encoding.UTF8.GetBytes)];
         Random random = new(2);
         int loaded = 0;
         foreach (byte[] text in Mutants(seeds, 0, 7_000, random))

@@ -16,8 +16,11 @@ public sealed class RandomCheckpointTests
     public void Clean() => folder.Dispose();
 
     [TestMethod]
-    [DataRow(RandomCheckpoint.Qwen25Half, 494_032_768L, 290, "model.layers.23.self_attn.v_proj.bias")]
-    [DataRow(RandomCheckpoint.Llama32One, 1_235_814_400L, 146, "model.layers.15.mlp.down_proj.weight")]
+    [DataRow(ModelShapes.Qwen25Half, 494_032_768L, 290, "model.layers.23.self_attn.v_proj.bias")]
+    [DataRow(ModelShapes.Qwen25OneAndAHalf, 1_543_714_304L, 338, "model.layers.27.self_attn.v_proj.bias")]
+    [DataRow(ModelShapes.Qwen25MathSeven, 7_615_616_512L, 339, "lm_head.weight")]
+    [DataRow(ModelShapes.Llama32One, 1_235_814_400L, 146, "model.layers.15.mlp.down_proj.weight")]
+    [DataRow(ModelShapes.Llama31Eight, 8_030_261_248L, 291, "lm_head.weight")]
     public void ReleasedShapesHaveTheirParameters(string config, long parameters, int tensors, string name)
     {
         IReadOnlyList<(string Name, long[] Shape)> all = RandomCheckpoint.TensorsOf(Config(config));
@@ -32,7 +35,7 @@ public sealed class RandomCheckpointTests
     [DataRow(ElementType.F32, 5)]
     public void TheRewardModelIsWrittenInEveryType(ElementType type, int shards)
     {
-        RandomCheckpoint model = new() { Config = RandomCheckpoint.SmallPrm, Type = type, Shards = shards, Seed = 7, ByteTokenizer = true };
+        RandomCheckpoint model = new() { Config = ModelShapes.SmallPrm, Type = type, Shards = shards, Seed = 7, ByteTokenizer = true };
         model.Write(folder.Root);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Root);
         foreach ((string name, long[] shape) in RandomCheckpoint.TensorsOf(checkpoint.Config))
@@ -89,7 +92,7 @@ public sealed class RandomCheckpointTests
     [TestMethod]
     public void TheByteTokenizerHasEveryByteAndEveryIdOnce()
     {
-        new RandomCheckpoint { Config = RandomCheckpoint.SmallPrm, ByteTokenizer = true }.Write(folder.Root);
+        new RandomCheckpoint { Config = ModelShapes.SmallPrm, ByteTokenizer = true }.Write(folder.Root);
         using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(folder.PathOf("tokenizer.json")));
         JsonProperty[] vocabulary = [.. json.RootElement.GetProperty("model").GetProperty("vocab").EnumerateObject()];
         const int size = 2048;
@@ -111,7 +114,7 @@ public sealed class RandomCheckpointTests
     [TestMethod]
     public void AFolderWithWeightsIsNotTouchedAndAFailedOneIsLeftEmpty()
     {
-        RandomCheckpoint model = new() { Config = RandomCheckpoint.SmallPrm, ByteTokenizer = true };
+        RandomCheckpoint model = new() { Config = ModelShapes.SmallPrm, ByteTokenizer = true };
         string taken = folder.Write("model.safetensors", "mine");
         Refused(() => model.Write(folder.Root), folder.Root, "already");
         Assert.AreEqual("mine", File.ReadAllText(taken));

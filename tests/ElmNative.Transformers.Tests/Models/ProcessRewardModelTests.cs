@@ -91,7 +91,7 @@ public class ProcessRewardModelTests
         string folder = Directory.CreateTempSubdirectory("elm-prm-").FullName;
         try
         {
-            new RandomCheckpoint { Config = RandomCheckpoint.SmallPrm, Shards = 3, Seed = 1 }.Write(folder);
+            new RandomCheckpoint { Config = ModelShapes.SmallPrm, Shards = 3, Seed = 1 }.Write(folder);
             using CpuBackend backend = new(2);
             using LanguageModel body = LanguageModel.Open(folder, backend, withTokenizer: false);
             Assert.IsFalse(body.Weights.Head.IsPresent);

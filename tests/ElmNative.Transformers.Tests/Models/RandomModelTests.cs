@@ -22,9 +22,9 @@ public class RandomModelTests
     }
 
     [TestMethod]
-    [DataRow(RandomCheckpoint.Qwen25Half, ElementType.BF16)]
-    [DataRow(RandomCheckpoint.Llama32One, ElementType.BF16)]
-    [DataRow(RandomCheckpoint.Llama32One, ElementType.F16)]
+    [DataRow(ModelShapes.Qwen25Half, ElementType.BF16)]
+    [DataRow(ModelShapes.Llama32One, ElementType.BF16)]
+    [DataRow(ModelShapes.Llama32One, ElementType.F16)]
     public void ReleasedShapesLoadGenerateAndTrain(string config, ElementType type)
     {
         string folder = Directory.CreateTempSubdirectory("elm-random-").FullName;

@@ -47,7 +47,7 @@ internal sealed class DecodeBatch : IDisposable
         backend = model.Backend;
         window = backend.DecodeWindow;
         sequences = new Sequence[capacity];
-        int most = RowsFor(backend, capacity);
+        int most = RowsFor(window, capacity);
         int[] ends = [.. model.EndTokens];
         tokenBuffer = new int[most];
         positionBuffer = new int[most];
@@ -69,7 +69,7 @@ internal sealed class DecodeBatch : IDisposable
         drawnTokens = rent.I32(1, most);
         drawnLogProbs = rent.F32(1, most);
         hidden = rent.Activation(most, model.HiddenSize);
-        logits = rent.F32(LogitRowsFor(backend, model.Config.VocabularySize, most), model.Config.VocabularySize);
+        logits = rent.F32(LogitRowsFor(window, model.Config.VocabularySize, most), model.Config.VocabularySize);
         layerState = model.Decoder.RentInferenceState(rent, most);
         rotary = model.RotaryFor(longest);
     }
@@ -86,12 +86,12 @@ internal sealed class DecodeBatch : IDisposable
     /// <summary>Steps of the last window.</summary>
     public int Steps { get; private set; }
 
-    /// <summary>Rows that a batch of so many sequences has at most on a backend.</summary>
-    public static int RowsFor(IBackend backend, int sequences) => backend.DecodeWindow == 1 ? sequences : DecodeBuckets.Rows(sequences);
+    /// <summary>Rows that a batch of so many sequences has, for a backend's window.</summary>
+    public static int RowsFor(int window, int sequences) => window == 1 ? sequences : DecodeBuckets.Rows(sequences);
 
-    /// <summary>Rows of logits in one block, for a batch of so many rows.</summary>
-    public static int LogitRowsFor(IBackend backend, int vocabulary, int rows) =>
-        (int)Math.Clamp((backend.DecodeWindow == 1 ? LogitBytes : DeviceLogitBytes) / (sizeof(float) * (long)vocabulary), 1, rows);
+    /// <summary>Rows of logits in one block, for a batch of so many rows and a window.</summary>
+    public static int LogitRowsFor(int window, int vocabulary, int rows) =>
+        (int)Math.Clamp((window == 1 ? LogitBytes : DeviceLogitBytes) / (sizeof(float) * (long)vocabulary), 1, rows);
 
     /// <summary>What a sequence drew in a step of the last window: a token, below 0 where its logits were NaN. Of a sequence that had not ended before.</summary>
     public (int Token, float LogProb) Drawn(int step, int sequence) => (drawnTokenBuffer[step * rows + sequence], drawnLogProbBuffer[step * rows + sequence]);
@@ -160,7 +160,7 @@ internal sealed class DecodeBatch : IDisposable
     /// </summary>
     private void UploadState()
     {
-        rows = RowsFor(backend, Count);
+        rows = RowsFor(window, Count);
         int next = 0;
         for (int i = 0; i < Count; i++)
         {
