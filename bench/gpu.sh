@@ -27,7 +27,7 @@ case ${1:-} in
     "") ;;
     --rehearse)
         stages=${ONLY:-tests verify stream kernels models steps}
-        shapes=${SHAPES:-tiny} kernels=(--filter "128 x 128]") prompt=16 decode=4 batches=1,3 runs=1
+        shapes=${SHAPES:-tiny-math} kernels=(--filter "128 x 128]") prompt=16 decode=4 batches=1,3 runs=1
         step_prompt=12 step_tokens=6 step_memories=1,2 activations=64M limit=1
         ;;
     *) fail "there is no option '$1': --rehearse is the only one" ;;

@@ -21,6 +21,14 @@ internal sealed record ModelFacts(string Name, long Parameters, long Bytes, stri
         return new ModelFacts(name, tensors.Sum(tensor => tensor.Count), tensors.Sum(tensor => tensor.Bytes), string.Join('+', types));
     }
 
+    /// <summary>A model of random weights in a released model's shape.</summary>
+    /// <exception cref="ElmException">there is no shape of that name</exception>
+    public static ModelFacts OfShape(string name)
+    {
+        long parameters = RandomCheckpoint.TensorsOf(ModelShapes.Config(name)).Sum(tensor => tensor.Shape.Aggregate(1L, (count, size) => count * size));
+        return new ModelFacts($"{name}, random", parameters, parameters * ElementType.BF16.Size(), nameof(ElementType.BF16));
+    }
+
     /// <summary>Parameters in the unit of their magnitude: 494.03 M.</summary>
     public string ParameterText => Scaled(Parameters, 1000, ["", " K", " M", " B"]);
 

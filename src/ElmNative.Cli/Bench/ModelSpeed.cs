@@ -16,11 +16,11 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
     /// <summary>Measures and prints all tests.</summary>
     /// <param name="facts">the model, for the table</param>
     /// <param name="device">what it runs on</param>
-    /// <param name="threads">CPU threads</param>
+    /// <param name="threads">CPU threads; null on a GPU</param>
     /// <param name="prompts">lengths of prefills; 0 is left out</param>
     /// <param name="lengths">numbers of decode steps; 0 is left out</param>
     /// <param name="batches">numbers of sequences</param>
-    public void Run(ModelFacts facts, string device, int threads, int[] prompts, int[] lengths, int[] batches)
+    public void Run(ModelFacts facts, string device, int? threads, int[] prompts, int[] lengths, int[] batches)
     {
         foreach (int prompt in prompts.Where(prompt => prompt >= model.MaxPositions))
             throw new ElmException($"-p is {prompt}, but {facts.Name} has {model.MaxPositions} positions and needs one for the answer: make it smaller");
@@ -38,7 +38,7 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
         void Add(string test, Func<double> run)
         {
             Measured rate = Measured.Over(session.Runs, run, session.Cancellation);
-            report.Row(facts.Name, new Quantity(facts.Parameters, facts.ParameterText), new Quantity(facts.Bytes, facts.SizeText), facts.Type, device.Split(',')[0], threads, test, rate);
+            report.Row(facts.Name, new Quantity(facts.Parameters, facts.ParameterText), new Quantity(facts.Bytes, facts.SizeText), facts.Type, device.Split([',', '('])[0].TrimEnd(), threads, test, rate);
             BenchSession.Progress($"{test}: {rate.Mean:0.00} tokens/s");
         }
     }

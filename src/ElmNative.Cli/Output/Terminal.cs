@@ -25,6 +25,13 @@ internal static class Terminal
     /// <summary>One line about what goes on.</summary>
     public static void Note(string line) => Console.Error.WriteLine(line);
 
+    /// <summary>Puts a text in place of the moving line of a terminal; nothing where standard error is none.</summary>
+    public static void Overwrite(string text)
+    {
+        if (IsLive)
+            Console.Error.Write($"\r{text}\e[K");
+    }
+
     /// <summary>A file or a pipe gets plain text in lines that are never wrapped, whatever the environment says of colours.</summary>
     private static IAnsiConsole Open(TextWriter writer, bool redirected)
     {

@@ -4,6 +4,7 @@ using ElmNative.Compute;
 using ElmNative.Compute.Cpu;
 using ElmNative.Experience.Learning;
 using ElmNative.Experience.Protocols;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Cli.Verbs;
@@ -26,7 +27,10 @@ internal sealed class BenchOptions : TrainingOptions
     [Option('o', MetaValue = "md|csv|json", HelpText = "How to print the results (default: md; --json is -o json).")]
     public BenchFormat? Output { get; set; }
 
-    [Option("step", HelpText = "Measure whole memory-training steps; the training options above apply.")]
+    [Option("shape", MetaValue = "NAME", HelpText = "Random weights in the shape of a released model, made on the device, instead of --model: qwen2.5-0.5b, qwen2.5-1.5b, qwen2.5-math-7b, llama-3.2-1b, llama-3.1-8b, tiny-math.")]
+    public string? Shape { get; set; }
+
+    [Option("step", HelpText = "Measure whole memory-training steps; the training options above apply. With --shape: on random ids, -n tokens a rollout behind a prompt of -p.")]
     public bool Step { get; set; }
 
     [Option("memories", MetaValue = "N[,N...]", Default = "1,8,32", HelpText = "With --step: memories side by side.")]
@@ -80,21 +84,28 @@ internal static class BenchVerb
         else if (options.Step)
             Steps(options, session, backend);
         else
-            Model(options, session, backend, threads);
+            Model(options, session, backend, backend is CpuBackend ? threads : null);
         return 0;
     }
 
     private static void Steps(BenchOptions options, BenchSession session, IBackend backend)
     {
         int[] sizes = BenchSession.List("--memories", options.Memories, 1, MostSequences);
-        using LanguageModel model = LanguageModel.Load(options.ModelFolder, backend);
+        if (options.Shape is not null)
+        {
+            using LanguageModel shaped = Load(options, backend);
+            ShapeStepSpeed.Task task = new(options.Rows ?? Presets.Tiny.Rows, BenchSession.List("-p", options.Prompts, 1, MostTokens)[0], options.Group ?? Presets.Tiny.Group, BenchSession.List("-n", options.Lengths, 1, MostTokens)[0]);
+            new ShapeStepSpeed(session, shaped, options.ActivationMemory).Run(task, sizes, backend.Description, Facts(options));
+            return;
+        }
+        using LanguageModel model = LanguageModel.Load(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
         TrainingSettings settings = options.SettingsFor(model);
         if (settings.Steps < 1)
             throw new ElmException($"--steps is {settings.Steps}: it must be 1 or more to measure steps");
         new StepSpeed(session, new ModelPolicy(model), settings, options.ActivationMemory).Run(ProblemFile.Read(options.Data ?? Bundled.Stream, sizes.Max()), sizes, backend.Description, Facts(options));
     }
 
-    private static void Model(BenchOptions options, BenchSession session, IBackend backend, int threads)
+    private static void Model(BenchOptions options, BenchSession session, IBackend backend, int? threads)
     {
         int[] prompts = BenchSession.List("-p", options.Prompts, 0, MostTokens);
         int[] lengths = BenchSession.List("-n", options.Lengths, 0, MostTokens);
@@ -103,15 +114,20 @@ internal static class BenchVerb
         int rows = options.Rows ?? Presets.Tiny.Rows;
         if (rows < 1)
             throw new ElmException($"--rows is {rows}: it must be 1 or more");
-        using LanguageModel model = LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend);
+        using LanguageModel model = Load(options, backend);
         if (completions is not null)
             new PassSpeed(session, model, options.ActivationMemory).Run(rows, prompts[0], completions, backend.Description, Facts(options));
         else
             new ModelSpeed(session, model).Run(Facts(options), backend.Description, threads, prompts, lengths, batches);
     }
 
-    private static ModelFacts Facts(BenchOptions options) =>
-        ModelFacts.Of(options.Model is null ? "tiny-math" : new DirectoryInfo(options.Model).Name, options.ModelFolder);
+    private static LanguageModel Load(BenchOptions options, IBackend backend) => options.Shape is { } shape
+        ? LanguageModel.Random(ModelShapes.Config(shape), backend, progress: ModelOptions.ProgressOn(backend))
+        : LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
+
+    private static ModelFacts Facts(BenchOptions options) => options.Shape is { } shape
+        ? ModelFacts.OfShape(shape)
+        : ModelFacts.Of(options.Model is null ? "tiny-math" : new DirectoryInfo(options.Model).Name, options.ModelFolder);
 
     private static void Check(BenchOptions options)
     {
@@ -127,6 +143,10 @@ internal static class BenchVerb
         Belongs(options.Keys, "--keys", options.Retrieval, "--retrieval");
         Belongs(options.Text, "--text", options.Tokenizer is not null, "--tokenizer");
         Belongs(options.Data, "--data", options.Step, "--step");
+        if (options.Shape is not null && options.Model is not null)
+            throw new ElmException("--shape makes a model of random weights and --model names one: give one of them");
+        if (options.Shape is not null && (options.Kernels || options.Retrieval || options.Tokenizer is not null || options.Data is not null))
+            throw new ElmException("--shape goes with the model's speed, --step and --completions: leave it out, or the other");
         if (options.Runs is < 1 or > 1000)
             throw new ElmException($"-r is {options.Runs}: it must be between 1 and 1000");
     }

@@ -1,4 +1,5 @@
 using CommandLine;
+using ElmNative.Cli.Output;
 using ElmNative.Compute;
 using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
@@ -30,9 +31,12 @@ internal abstract class ModelOptions
     public int With(Func<LanguageModel, IBackend, int> action)
     {
         using IBackend backend = OpenBackend();
-        using LanguageModel model = LanguageModel.Load(ModelFolder, backend);
+        using LanguageModel model = LanguageModel.Load(ModelFolder, backend, ProgressOn(backend));
         return action(model, backend);
     }
+
+    /// <summary>Follows the weights to a device of its own memory; null where they are read in place.</summary>
+    public static Action<long, long>? ProgressOn(IBackend backend) => backend.Memory is null ? null : new WeightProgress(backend.Description.Split(' ')[0]).Report;
 }
 
 /// <summary>The model and problems that come with the program.</summary>

@@ -79,9 +79,19 @@ public static class ModelShapes
         }
         """;
 
+    /// <summary>In the shape of the bundled model: 684,032 parameters.</summary>
+    public const string TinyMath = """
+        {
+          "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "hidden_size": 128, "intermediate_size": 256,
+          "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 719, "max_position_embeddings": 1024,
+          "rms_norm_eps": 1e-06, "rope_theta": 10000.0, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "eos_token_id": 717,
+          "use_sliding_window": false
+        }
+        """;
+
     private static readonly (string Name, string Config)[] All =
     [
-        ("qwen2.5-0.5b", Qwen25Half), ("qwen2.5-1.5b", Qwen25OneAndAHalf), ("qwen2.5-math-7b", Qwen25MathSeven), ("llama-3.2-1b", Llama32One), ("llama-3.1-8b", Llama31Eight), ("prm-small", SmallPrm),
+        ("qwen2.5-0.5b", Qwen25Half), ("qwen2.5-1.5b", Qwen25OneAndAHalf), ("qwen2.5-math-7b", Qwen25MathSeven), ("llama-3.2-1b", Llama32One), ("llama-3.1-8b", Llama31Eight), ("prm-small", SmallPrm), ("tiny-math", TinyMath),
     ];
 
     /// <summary>The names.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using ElmNative.Compute;
 
 namespace ElmNative.Cli.Bench.Kernels;
@@ -15,8 +16,11 @@ internal static class Stopclock
 {
     private const int MostCopies = 4096, LaunchesOfAGraph = 16;
 
+    /// <summary>Most time that one turn over all copies may take.</summary>
+    private const double MostSeconds = 2;
+
     /// <summary>
-    /// Makes as many copies of the operands as span <see cref="MachineLimits.ColdBytes"/> and runs over them in turn: when one comes up again, others
+    /// Makes as many copies of the operands as span <see cref="MachineLimits.ColdBytes"/>, unless a turn over them took seconds, and runs over them in turn: when one comes up again, others
     /// have driven it out of the caches.
     /// </summary>
     public static KernelTime Measure(KernelCase kernelCase, IBackend backend)
@@ -27,7 +31,7 @@ internal static class Stopclock
             List<Kernel> kernels = [Make()];
             if (!(kernels[0].Check() <= 1))
                 return new KernelTime(false, 0, null, 0, 0);
-            long copies = Math.Clamp((MachineLimits.ColdBytes + operands[0].Bytes - 1) / operands[0].Bytes, 1, MostCopies);
+            long copies = Math.Clamp((MachineLimits.ColdBytes + operands[0].Bytes - 1) / operands[0].Bytes, 1, Math.Min(MostCopies, Affordable(() => Run(kernels[0]))));
             while (kernels.Count < copies)
                 kernels.Add(Make());
             if (backend.Memory is not null)
@@ -43,6 +47,13 @@ internal static class Stopclock
                 some.Dispose();
         }
 
+        static long Affordable(Action run)
+        {
+            long start = Stopwatch.GetTimestamp();
+            run();
+            return Math.Max(1, (long)(MostSeconds / Stopwatch.GetElapsedTime(start).TotalSeconds));
+        }
+
         // A launch from the host costs as much as a small kernel: a graph runs over all copies many times for one call.
         KernelTime Captured(List<Kernel> kernels)
         {
@@ -54,7 +65,7 @@ internal static class Stopclock
         {
             foreach (Kernel kernel in kernels)
                 Run(kernel);
-            int launches = Math.Max(kernels.Count, LaunchesOfAGraph);
+            int launches = kernels.Count > 1 ? kernels.Count : (int)Math.Min(LaunchesOfAGraph, Affordable(() => Run(kernels[0])));
             using IGraph graph = backend.Capture(() =>
             {
                 for (int i = 0; i < launches; i++)
