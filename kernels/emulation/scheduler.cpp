@@ -10,9 +10,6 @@ namespace elm::emulation {
 
 namespace {
 
-#ifdef __x86_64__
-__attribute__((tls_model("initial-exec")))
-#endif
 thread_local Block* current_block = nullptr;
 
 bool same_place(const Where& x, const Where& y) {
@@ -32,9 +29,6 @@ constexpr size_t kSharedAlignment = 1024;
 
 }  // namespace
 
-#ifdef __x86_64__
-__attribute__((tls_model("initial-exec")))
-#endif
 thread_local Position position;
 
 Block::Block() : threads_(new Thread[kMaxThreads]), warps_(new Warp[kMaxThreads / kWarpLanes]) {}
