@@ -98,7 +98,7 @@ internal sealed unsafe class CudaModules : IDisposable
         string outcome = driver.Outcome(status, call);
         string? sentence = status switch
         {
-            200 or 209 => $"the kernel image {file} does not run on {device.Name} (compute capability {device.ComputeCapability}): " +
+            200 or 209 => $"the kernel image {file} is damaged or not for {device.Name} (compute capability {device.ComputeCapability}): " +
                 $"{outcome}; {HowToBuild}",
             218 or 300 => $"the driver cannot compile {file}: {outcome}{Reason(log)}; {HowToBuild}",
             221 or 223 => $"the driver cannot compile {file}: {outcome}; install the driver's PTX compiler (libnvidia-ptxjitcompiler), " +
