@@ -15,7 +15,8 @@ internal sealed unsafe class CudaModules : IDisposable
     private readonly List<nint> modules = [];
 
     /// <summary>Loads the best image of every source for the device. PTX is compiled by the driver at its first load and kept in its cache.</summary>
-    /// <param name="driver">its context current</param><param name="device">what they are to run on</param><param name="named">the folder; null for kernels/ beside the program</param>
+    /// <param name="driver">its context current</param><param name="device">what they are to run on</param>
+    /// <param name="named">the folder; null for kernels/ beside the program</param>
     /// <exception cref="ElmException">the folder is missing, it has nothing for this device, or the driver refuses an image</exception>
     public CudaModules(CudaDriver driver, CudaDevice device, string? named)
     {
