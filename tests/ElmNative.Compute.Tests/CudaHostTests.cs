@@ -8,6 +8,9 @@ namespace ElmNative.Compute.Tests;
 [TestClass]
 public sealed class CudaHostTests
 {
+    /// <summary>An address of no buffer.</summary>
+    private const nint Nowhere = 4096;
+
     private static readonly string Empty = Directory.CreateTempSubdirectory("elm-kernels-").FullName;
 
     [ClassCleanup]
@@ -250,11 +253,14 @@ public sealed class CudaHostTests
     public void AFailedKernelShowsAtTheNextWaitAndSaysHowToFindIt()
     {
         using CudaBackend cuda = CudaDevice.Open();
-        Tensor x = cuda.Row(1);
-        cuda.Add(x, x);
-        cuda.Get("standin_fault").Launch(1, 32, 0);
+        Tensor x = cuda.Row(1), gone = cuda.Row(2);
+        cuda.Add(x, gone);
+        IGraph graph = cuda.Capture(() => cuda.Add(gone, x));
+        gone.Buffer!.Dispose();
+        cuda.Synchronize();
+        graph.Launch();
         string error = ErrorOf(cuda.Synchronize);
-        Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuStreamSynchronize says CUDA_ERROR_LAUNCH_FAILED (719, ", error);
+        Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuStreamSynchronize says CUDA_ERROR_ILLEGAL_ADDRESS (700, ", error);
         Assert.EndsWith("); the device's state is lost: start again with ELM_CUDA_SYNC=1, which waits for every launch and names the kernel", error);
         Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuLaunchKernel(add_f32, ", ErrorOf(() => cuda.Add(x, x)));
         x.Buffer!.Dispose();
@@ -269,9 +275,9 @@ public sealed class CudaHostTests
         using CudaBackend cuda = new(0, CudaDevice.Options with { WaitsForEveryLaunch = true });
         Tensor x = cuda.Row(1);
         cuda.Add(x, x);
-        string error = ErrorOf(() => cuda.Get("standin_fault").Launch(2, 32, 0));
-        Assert.StartsWith("the CUDA kernel standin_fault has failed (grid 2 x 1 x 1, 32 threads, 0 bytes of shared memory): cuStreamSynchronize says " +
-            "CUDA_ERROR_LAUNCH_FAILED (719, ", error);
+        string error = ErrorOf(() => cuda.Get("add_f32").Launch(2, 32, 0, Nowhere, x, 1L));
+        Assert.StartsWith("the CUDA kernel add_f32 has failed (grid 2 x 1 x 1, 32 threads, 0 bytes of shared memory): cuStreamSynchronize says " +
+            "CUDA_ERROR_ILLEGAL_ADDRESS (700, ", error);
     }
 
     [TestMethod]
