@@ -8,6 +8,9 @@ namespace ElmNative.Compute.Tests;
 [TestClass]
 public sealed class CudaHostTests
 {
+    /// <summary>An address of no buffer.</summary>
+    private const nint Nowhere = 4096;
+
     private static readonly string Empty = Directory.CreateTempSubdirectory("elm-kernels-").FullName;
 
     [ClassCleanup]
@@ -52,14 +55,14 @@ public sealed class CudaHostTests
 
     [TestMethod, StandIn]
     public void AnOldDeviceIsRefusedWithItsCapability() => StandIn.With("ELM_EMULATION_CAPABILITY", "75", () =>
-        Assert.AreEqual("cuda:0 elm host emulation is of compute capability 7.5, but the kernels need 8.0 or newer; choose another device or --device cpu",
+        Assert.AreEqual("cuda:0 emulation on the CPU is of compute capability 7.5, but the kernels need 8.0 or newer; choose another device or --device cpu",
             ErrorOfOpening(CudaDevice.Options)));
 
     [TestMethod, StandIn]
     public void AWrongOrdinalListsTheDevices()
     {
-        Assert.AreEqual("there is no device cuda:1; choose cuda:0 (elm host emulation)", ErrorOfOpening(CudaDevice.Options, 1));
-        Assert.AreEqual("there is no device cuda:-1; choose cuda:0 (elm host emulation)", ErrorOfOpening(CudaDevice.Options, -1));
+        Assert.AreEqual("there is no device cuda:1; choose cuda:0 (emulation on the CPU)", ErrorOfOpening(CudaDevice.Options, 1));
+        Assert.AreEqual("there is no device cuda:-1; choose cuda:0 (emulation on the CPU)", ErrorOfOpening(CudaDevice.Options, -1));
     }
 
     [TestMethod, StandIn]
@@ -68,7 +71,7 @@ public sealed class CudaHostTests
         CudaDevices found = Cuda.CudaDevice.List(CudaDevice.Options);
         Assert.IsNull(found.Explanation);
         Assert.AreEqual("13.0", found.DriverVersion);
-        Assert.AreEqual(new Cuda.CudaDevice(0, "elm host emulation", 9, 0, 8L << 30, 8L << 30), found.Devices.Single());
+        Assert.AreEqual(new Cuda.CudaDevice(0, "emulation on the CPU", 9, 0, 16L << 30, 16L << 30), found.Devices.Single());
         Assert.AreEqual("9.0", found.Devices[0].ComputeCapability);
         Assert.IsTrue(found.Devices[0].IsSupported);
         using CudaBackend cuda = CudaDevice.Open();
@@ -93,24 +96,28 @@ public sealed class CudaHostTests
     }
 
     [TestMethod]
-    public void TextThatIsNoPtxIsShownWithTheCompilersReason()
+    public void PtxThatDoesNotCompileIsShownWithTheCompilersReason()
     {
-        CudaOptions broken = WithImage("broken.ptx", "this is no PTX\n");
-        string error = ErrorOfOpening(broken);
-        Assert.StartsWith($"the driver cannot compile {broken.KernelFolder}{Path.DirectorySeparatorChar}broken.ptx: cuModuleLoadDataEx says CUDA_ERROR_INVALID_PTX (218, ", error);
-        Assert.Contains("fatal   : Missing .version directive", error);
+        CudaOptions large = WithImage("large.ptx", ".version 8.0\n.target sm_120\n.address_size 64\n");
+        string error = ErrorOfOpening(large);
+        Assert.StartsWith($"the driver cannot compile {large.KernelFolder}{Path.DirectorySeparatorChar}large.ptx: cuModuleLoadDataEx says CUDA_ERROR_INVALID_PTX (218, ", error);
+        Assert.Contains("): ptxas ", error);
+        Assert.EndsWith("; build the kernels with `./build.sh build`, which needs nvcc or clang-19", error);
         Assert.DoesNotContain("\n", error);
     }
 
     [TestMethod, StandIn]
     public void ImagesOfAnotherTimeOrDeviceAreExplained()
     {
-        CudaOptions newer = WithImage("new.ptx", ".version 10.0\n.target sm_80\n"), larger = WithImage("large.ptx", ".version 8.0\n.target sm_100a\n");
-        Assert.AreEqual($"{newer.KernelFolder}/new.ptx is of a newer PTX than the driver (CUDA 13.0) knows: cuModuleLoadDataEx says " +
-            "CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222, the provided PTX was compiled with an unsupported toolchain); install NVIDIA's current driver", ErrorOfOpening(newer));
-        Assert.AreEqual($"the kernel image {larger.KernelFolder}/large.ptx does not run on elm host emulation (compute capability 9.0): cuModuleLoadDataEx says " +
-            "CUDA_ERROR_NO_BINARY_FOR_GPU (209, no kernel image is available for execution on the device); build the kernels with `./build.sh build`, " +
-            "which needs nvcc or clang-19", ErrorOfOpening(larger));
+        CudaOptions newer = WithImage("new.ptx", ".version 10.0\n.target sm_80\n"), damaged = WithImage("damaged.ptx", "this is no PTX");
+        string error = ErrorOfOpening(newer);
+        Assert.StartsWith($"{newer.KernelFolder}/new.ptx is of a newer PTX than the driver (CUDA 13.0) knows: cuModuleLoadDataEx says " +
+            "CUDA_ERROR_UNSUPPORTED_PTX_VERSION (222, ", error);
+        Assert.EndsWith("); install NVIDIA's current driver", error);
+        error = ErrorOfOpening(damaged);
+        Assert.StartsWith($"the kernel image {damaged.KernelFolder}/damaged.ptx is damaged or not for emulation on the CPU (compute capability 9.0): " +
+            "cuModuleLoadDataEx says CUDA_ERROR_INVALID_IMAGE (200, ", error);
+        Assert.EndsWith("); build the kernels with `./build.sh build`, which needs nvcc or clang-19", error);
     }
 
     [TestMethod]
@@ -141,7 +148,7 @@ public sealed class CudaHostTests
         Assert.AreEqual(new DeviceMemory(4 << 20, 4 << 20), cuda.Memory);
         DeviceBuffer first = cuda.Allocate(3 << 20);
         Assert.AreEqual(1L << 20, cuda.Memory!.Value.FreeBytes);
-        Assert.AreEqual("out of memory on cuda:0 elm host emulation: 1.5 MiB were asked for, but 1 MiB of 4 MiB are free; use smaller batches or a smaller model, " +
+        Assert.AreEqual("out of memory on cuda:0 emulation on the CPU: 1.5 MiB were asked for, but 1 MiB of 4 MiB are free; use smaller batches or a smaller model, " +
             "or stop other programs on the device", ErrorOf(() => cuda.Allocate(3 << 19)));
         first.Dispose();
         // The memory comes free only once the queue gets there: the backend waits for it instead of giving up.
@@ -245,11 +252,15 @@ public sealed class CudaHostTests
     [TestMethod, StandIn]
     public void AFailedKernelShowsAtTheNextWaitAndSaysHowToFindIt()
     {
-        CudaBackend cuda = CudaDevice.Open();
-        Tensor x = cuda.Row(1);
-        cuda.Get("standin_fault").Launch(1, 32, 0);
+        using CudaBackend cuda = CudaDevice.Open();
+        Tensor x = cuda.Row(1), gone = cuda.Row(2);
+        cuda.Add(x, gone);
+        IGraph graph = cuda.Capture(() => cuda.Add(gone, x));
+        gone.Buffer!.Dispose();
+        cuda.Synchronize();
+        graph.Launch();
         string error = ErrorOf(cuda.Synchronize);
-        Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuStreamSynchronize says CUDA_ERROR_LAUNCH_FAILED (719, ", error);
+        Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuStreamSynchronize says CUDA_ERROR_ILLEGAL_ADDRESS (700, ", error);
         Assert.EndsWith("); the device's state is lost: start again with ELM_CUDA_SYNC=1, which waits for every launch and names the kernel", error);
         Assert.StartsWith("a CUDA kernel that was launched earlier has failed, as cuLaunchKernel(add_f32, ", ErrorOf(() => cuda.Add(x, x)));
         x.Buffer!.Dispose();
@@ -264,9 +275,9 @@ public sealed class CudaHostTests
         using CudaBackend cuda = new(0, CudaDevice.Options with { WaitsForEveryLaunch = true });
         Tensor x = cuda.Row(1);
         cuda.Add(x, x);
-        string error = ErrorOf(() => cuda.Get("standin_fault").Launch(2, 32, 0));
-        Assert.StartsWith("the CUDA kernel standin_fault has failed (grid 2 x 1 x 1, 32 threads, 0 bytes of shared memory): cuStreamSynchronize says " +
-            "CUDA_ERROR_LAUNCH_FAILED (719, ", error);
+        string error = ErrorOf(() => cuda.Get("add_f32").Launch(2, 32, 0, Nowhere, x, 1L));
+        Assert.StartsWith("the CUDA kernel add_f32 has failed (grid 2 x 1 x 1, 32 threads, 0 bytes of shared memory): cuStreamSynchronize says " +
+            "CUDA_ERROR_ILLEGAL_ADDRESS (700, ", error);
     }
 
     [TestMethod]
@@ -311,7 +322,7 @@ public sealed class CudaHostTests
     public void TheDescriptionNamesDeviceDriverAndDenseProducts()
     {
         using CudaBackend cuda = new(0, CudaDevice.Options with { UsesCublasLt = false });
-        Assert.AreEqual("cuda:0 elm host emulation (compute capability 9.0, driver of CUDA 13.0), dense products by the project's own kernels (ELM_CUBLASLT is off)",
+        Assert.AreEqual("cuda:0 emulation on the CPU (compute capability 9.0, driver of CUDA 13.0), dense products by the project's own kernels (ELM_CUBLASLT is off)",
             cuda.Description);
     }
 }

@@ -11,6 +11,9 @@ internal sealed unsafe class CublasLt : IDisposable
     /// <summary>Algorithms asked for; the first usable one, in the library's own order of speed, is taken.</summary>
     private const int Choices = 8;
 
+    /// <summary>Plans that are kept; packed batches have ever new numbers of rows.</summary>
+    private const int MostPlans = 4096;
+
     private const int BiasAlignment = 16, HighestAlignment = 256;
 
     private readonly CublasLtLibrary library;
@@ -21,10 +24,10 @@ internal sealed unsafe class CublasLt : IDisposable
     private CublasLt(CublasLtLibrary library, Func<long, DeviceBuffer> allocate, int workspaceBytes)
     {
         this.library = library;
+        workspace = allocate(workspaceBytes);
         nint made;
         Check(library.Create(&made), "cublasLtCreate");
         handle = made;
-        workspace = allocate(workspaceBytes);
     }
 
     /// <summary>Opens the library in the current context.</summary>
@@ -46,7 +49,8 @@ internal sealed unsafe class CublasLt : IDisposable
     }
 
     /// <summary>y = x W^T + bias, or y += that. To the library: y^T [n, m] = W^T transposed [n, k] times x^T [k, m].</summary>
-    /// <param name="stream">queue</param><param name="x">BF16 [m, k]</param><param name="weight">BF16 [n, k]</param><param name="bias">[1, n] of y's type, or absent</param>
+    /// <param name="stream">queue</param><param name="x">BF16 [m, k]</param><param name="weight">BF16 [n, k]</param>
+    /// <param name="bias">[1, n] of y's type, or absent</param>
     /// <param name="y">BF16 or F32 [m, n]</param><param name="accumulate">add</param>
     /// <returns>false, with nothing queued, where the library has no algorithm for it</returns>
     public bool Linear(CudaStream stream, Tensor x, Tensor weight, Tensor bias, Tensor y, bool accumulate) =>
@@ -54,7 +58,8 @@ internal sealed unsafe class CublasLt : IDisposable
             weight, x, bias, y);
 
     /// <summary>dx = dy W, or dx += that. To the library: dx^T [k, m] = W^T [k, n] times dy^T [n, m].</summary>
-    /// <param name="stream">queue</param><param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param><param name="dx">BF16 or F32 [m, k]</param><param name="accumulate">add</param>
+    /// <param name="stream">queue</param><param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param>
+    /// <param name="dx">BF16 or F32 [m, k]</param><param name="accumulate">add</param>
     /// <returns>false, with nothing queued, where the library has no algorithm for it</returns>
     public bool LinearBackward(CudaStream stream, Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
         Multiply(stream, new Product(weight.Columns, dy.Rows, weight.Rows, false, dx.Type, false, accumulate, Alignment(weight, dy, dx)),
@@ -63,9 +68,7 @@ internal sealed unsafe class CublasLt : IDisposable
     /// <summary>Gives the descriptors and the workspace back. The stream is idle.</summary>
     public void Dispose()
     {
-        foreach (Plan plan in plans.Values)
-            plan.Destroy(library);
-        plans.Clear();
+        ForgetPlans();
         workspace.Dispose();
         library.Destroy(handle);
     }
@@ -77,8 +80,10 @@ internal sealed unsafe class CublasLt : IDisposable
         if (!plans.TryGetValue(product, out Plan? plan))
         {
             if (stream.IsCapturing)
-                throw new InvalidOperationException($"cuBLASLt cannot choose an algorithm for a product of {product.Rows} x {product.Columns} x " +
-                    $"{product.Depth} while a graph is captured; run the same operations at the same shapes once before the capture");
+                throw new InvalidOperationException($"cuBLASLt cannot choose an algorithm for a product of {product.Rows} x " +
+                    $"{product.Columns} x {product.Depth} while a graph is captured; run the same operations at the same shapes once before");
+            if (plans.Count == MostPlans)
+                ForgetPlans();
             plans.Add(product, plan = Prepare(product));
         }
         if (!plan.IsPossible)
@@ -97,6 +102,13 @@ internal sealed unsafe class CublasLt : IDisposable
             throw new ElmException($"cublasLtMatmul ({product.Rows} x {product.Columns} x {product.Depth}) says {StatusName(status)} ({status}); " +
                 "an earlier kernel may have failed: start again with ELM_CUDA_SYNC=1, or with ELM_CUBLASLT=off to use the project's own kernels");
         return true;
+    }
+
+    private void ForgetPlans()
+    {
+        foreach (Plan plan in plans.Values)
+            plan.Destroy(library);
+        plans.Clear();
     }
 
     /// <summary>Describes a product to the library and asks for its best algorithm.</summary>
@@ -170,8 +182,8 @@ internal sealed unsafe class CublasLt : IDisposable
     private static void Check(int status, string call)
     {
         if (status != 0)
-            throw new ElmException($"{call} says {StatusName(status)} ({status}); check the driver with nvidia-smi, or set ELM_CUBLASLT=off to use " +
-                "the project's own kernels");
+            throw new ElmException($"{call} says {StatusName(status)} ({status}); check the driver with nvidia-smi, or set ELM_CUBLASLT=off " +
+                "to use the project's own kernels");
     }
 
     private static string StatusName(int status) => status switch
@@ -188,8 +200,8 @@ internal sealed unsafe class CublasLt : IDisposable
     };
 
     /// <summary>What decides about an algorithm: D [rows, columns] = op(A) [rows, depth] B [depth, columns], in the library's columns.</summary>
-    private readonly record struct Product(int Rows, int Columns, int Depth, bool TransposesA, ElementType Output, bool HasBias, bool Accumulates,
-        int Alignment);
+    private readonly record struct Product(int Rows, int Columns, int Depth, bool TransposesA, ElementType Output, bool HasBias,
+        bool Accumulates, int Alignment);
 
     /// <summary>The library's descriptors of a product and its algorithm.</summary>
     private sealed class Plan

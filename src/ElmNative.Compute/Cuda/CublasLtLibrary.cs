@@ -107,7 +107,8 @@ internal sealed unsafe class CublasLtLibrary
                 }
         reason = "there is no cuBLASLt here; ELM_CUBLASLT_LIBRARY may name its file";
         return named is null ? null
-            : throw new ElmException($"the library that ELM_CUBLASLT_LIBRARY names, {named}, cannot be loaded; correct the path or unset the variable");
+            : throw new ElmException($"the library that ELM_CUBLASLT_LIBRARY names, {named}, cannot be loaded; correct the path or unset " +
+                "the variable");
     }
 
     private static IEnumerable<string> UsualFiles()
@@ -129,9 +130,9 @@ internal sealed unsafe class CublasLtLibrary
             yield break;
         yield return "/usr/local/cuda/lib64";
         yield return "/usr/local/cuda/targets/x86_64-linux/lib";
-        string[] environments = [Environment.GetEnvironmentVariable("VIRTUAL_ENV") ?? "", Environment.GetEnvironmentVariable("CONDA_PREFIX") ?? "",
+        string?[] environments = [Environment.GetEnvironmentVariable("VIRTUAL_ENV"), Environment.GetEnvironmentVariable("CONDA_PREFIX"),
             Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local"), "/usr/local", "/usr"];
-        foreach (string lib in environments.Where(folder => folder.Length > 0).Select(folder => Path.Combine(folder, "lib")).Where(Directory.Exists))
+        foreach (string lib in environments.OfType<string>().Select(folder => Path.Combine(folder, "lib")).Where(Directory.Exists))
             foreach (string python in Directory.EnumerateDirectories(lib, "python3*"))
                 foreach (string packages in new[] { "site-packages", "dist-packages" })
                 {

@@ -3,7 +3,7 @@ namespace ElmNative.Compute.Cuda;
 /// <content>Dense products through cuBLASLt, where its library is there.</content>
 public sealed unsafe partial class CudaBackend
 {
-    private const int ComputeWorkspaceBytes = 32 << 20;
+    private const int CublasWorkspaceBytes = 32 << 20;
 
     private readonly CudaOptions cublasOptions;
     private CublasLt? cublas;
@@ -32,7 +32,8 @@ public sealed unsafe partial class CudaBackend
         && library.Linear(stream, x, weight, bias, y, accumulate);
 
     /// <summary>Queues dx = dy W (or dx += that) as <see cref="LinearBackward"/> defines it; false as for <see cref="TryCublasLt"/>.</summary>
-    /// <param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param><param name="dx">BF16 or F32 [m, k]</param><param name="accumulate">add to dx instead of overwriting it</param>
+    /// <param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param><param name="dx">BF16 or F32 [m, k]</param>
+    /// <param name="accumulate">add to dx instead of overwriting it</param>
     internal bool TryCublasLtBackward(Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
         OpenCublas() is { } library && Suits(dy, weight, dx) && library.LinearBackward(stream, dy, weight, dx, accumulate);
 
@@ -46,8 +47,9 @@ public sealed unsafe partial class CudaBackend
         if (dense is not null)
             return cublas;
         if (stream.IsCapturing)
-            throw new InvalidOperationException("cuBLASLt cannot be loaded while a graph is captured; run the same operations once before the capture");
-        cublas = CublasLt.Open(cublasOptions, memory.Allocate, ComputeWorkspaceBytes, out string reason);
+            throw new InvalidOperationException("cuBLASLt cannot be loaded while a graph is captured; run the same operations once before " +
+                "the capture");
+        cublas = CublasLt.Open(cublasOptions, memory.Allocate, CublasWorkspaceBytes, out string reason);
         dense = cublas is not null ? $"dense products by {reason}" : $"dense products by the project's own kernels ({reason})";
         return cublas;
     }

@@ -59,7 +59,8 @@ public sealed unsafe partial class CudaBackend : IBackend
         get
         {
             Enter();
-            return $"cuda:{device.Ordinal} {device.Name} (compute capability {device.ComputeCapability}, driver of CUDA {driver.VersionName}), {DenseProducts}";
+            return $"cuda:{device.Ordinal} {device.Name} (compute capability {device.ComputeCapability}, driver of CUDA " +
+                $"{driver.VersionName}), {DenseProducts}";
         }
     }
 
@@ -75,6 +76,9 @@ public sealed unsafe partial class CudaBackend : IBackend
             return memory.Now;
         }
     }
+
+    /// <summary>Decode steps that are queued before the host looks at what they drew: enough to keep the device busy meanwhile.</summary>
+    public int DecodeWindow => 8;
 
     /// <summary>Told, while weights are adopted, the bytes of the checkpoint that have been read so far, over all calls.</summary>
     public IProgress<long>? WeightProgress { get; set; }
@@ -108,8 +112,10 @@ public sealed unsafe partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    /// <remarks>The same operations at the same shapes must have run once before, so that kernels are loaded and the workspace has its size.</remarks>
-    /// <exception cref="InvalidOperationException">the action does what a graph cannot hold, or for the first time; nothing is left of the capture</exception>
+    /// <remarks>Kernels are loaded, and the workspace and the choice of algorithms are there, once the same operations have run.</remarks>
+    /// <exception cref="InvalidOperationException">
+    /// the action does what a graph cannot hold, or what it has never done before; nothing is left of the capture
+    /// </exception>
     public IGraph Capture(Action work)
     {
         ArgumentNullException.ThrowIfNull(work);
@@ -254,8 +260,8 @@ public sealed unsafe partial class CudaBackend : IBackend
         if (ordinal < 0 || ordinal >= count)
         {
             string[] devices = [.. Enumerable.Range(0, count).Select(i => $"cuda:{i} ({CudaDevice.Describe(driver, i).Name})")];
-            throw new ElmException($"there is no device cuda:{ordinal}; " +
-                (count == 0 ? "the driver sees none: check nvidia-smi and the variable CUDA_VISIBLE_DEVICES" : $"choose {string.Join(" or ", devices)}"));
+            throw new ElmException($"there is no device cuda:{ordinal}; " + (count > 0 ? $"choose {string.Join(" or ", devices)}"
+                : "the driver sees none: check nvidia-smi and the variable CUDA_VISIBLE_DEVICES"));
         }
         CudaDevice found = CudaDevice.Describe(driver, ordinal);
         return found.IsSupported ? found : throw new ElmException($"cuda:{ordinal} {found.Name} is of compute capability " +

@@ -35,7 +35,7 @@ internal sealed unsafe partial class CudaDriver
         getErrorName(status, &name);
         getErrorString(status, &text);
         return $"{call} says {Marshal.PtrToStringUTF8((nint)name) ?? "an unknown error"} ({status}, " +
-            $"{Marshal.PtrToStringUTF8((nint)text) ?? "which this driver does not explain"})";
+            $"{Marshal.PtrToStringUTF8((nint)text)?.TrimEnd('.') ?? "which this driver does not explain"})";
     }
 
     /// <summary>

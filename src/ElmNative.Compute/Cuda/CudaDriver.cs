@@ -163,7 +163,8 @@ internal sealed unsafe partial class CudaDriver
     }
 
     private nint Symbol(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? address
-        : throw new ElmException($"the CUDA driver ({file}) lacks {name}; install NVIDIA's driver 525 (CUDA {VersionText(OldestVersion)}) or newer");
+        : throw new ElmException($"the CUDA driver ({file}) lacks {name}; install NVIDIA's driver 525 (CUDA " +
+            $"{VersionText(OldestVersion)}) or newer");
 
     private static string VersionText(int version) => $"{version / 1000}.{version % 1000 / 10}";
 }

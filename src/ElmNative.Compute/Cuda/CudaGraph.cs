@@ -13,8 +13,10 @@ internal sealed unsafe class CudaGraph : IGraph
     private nint executable;
 
     /// <summary>Instantiates a graph and sends it to the device.</summary>
-    /// <param name="backend">whose stream it runs on</param><param name="driver">of the backend</param><param name="stream">of the backend</param>
-    /// <param name="graph">a CUgraph; stays the caller's</param><param name="workspace">what the graph's kernels refer to; null for none</param>
+    /// <param name="backend">whose stream it runs on</param><param name="driver">of the backend</param>
+    /// <param name="stream">of the backend</param>
+    /// <param name="graph">a CUgraph; stays the caller's</param>
+    /// <param name="workspace">what the graph's kernels refer to; null for none</param>
     public CudaGraph(CudaBackend backend, CudaDriver driver, CudaStream stream, nint graph, CudaWorkspace.Lease? workspace)
     {
         this.backend = backend;

@@ -17,7 +17,8 @@ internal sealed unsafe class CudaMemory : IDisposable
     private readonly List<nint> freedInCapture = [];
 
     /// <summary>Prepares the device's pool.</summary>
-    /// <param name="driver">initialised</param><param name="context">current</param><param name="stream">orders allocations with the work</param>
+    /// <param name="driver">initialised</param><param name="context">current</param>
+    /// <param name="stream">orders allocations with the work</param>
     /// <param name="device">handle of the device</param><param name="deviceName">for errors</param>
     public CudaMemory(CudaDriver driver, CudaContext context, CudaStream stream, int device, string deviceName)
     {

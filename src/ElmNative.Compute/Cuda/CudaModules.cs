@@ -15,7 +15,8 @@ internal sealed unsafe class CudaModules : IDisposable
     private readonly List<nint> modules = [];
 
     /// <summary>Loads the best image of every source for the device. PTX is compiled by the driver at its first load and kept in its cache.</summary>
-    /// <param name="driver">its context current</param><param name="device">what they are to run on</param><param name="named">the folder; null for kernels/ beside the program</param>
+    /// <param name="driver">its context current</param><param name="device">what they are to run on</param>
+    /// <param name="named">the folder; null for kernels/ beside the program</param>
     /// <exception cref="ElmException">the folder is missing, it has nothing for this device, or the driver refuses an image</exception>
     public CudaModules(CudaDriver driver, CudaDevice device, string? named)
     {
@@ -98,7 +99,7 @@ internal sealed unsafe class CudaModules : IDisposable
         string outcome = driver.Outcome(status, call);
         string? sentence = status switch
         {
-            200 or 209 => $"the kernel image {file} does not run on {device.Name} (compute capability {device.ComputeCapability}): " +
+            200 or 209 => $"the kernel image {file} is damaged or not for {device.Name} (compute capability {device.ComputeCapability}): " +
                 $"{outcome}; {HowToBuild}",
             218 or 300 => $"the driver cannot compile {file}: {outcome}{Reason(log)}; {HowToBuild}",
             221 or 223 => $"the driver cannot compile {file}: {outcome}; install the driver's PTX compiler (libnvidia-ptxjitcompiler), " +

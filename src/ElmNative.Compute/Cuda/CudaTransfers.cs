@@ -33,7 +33,8 @@ internal sealed unsafe class CudaTransfers : IDisposable
     /// <summary>Queues a copy of elements to the device, converted where the types differ. The source may change as soon as this returns.</summary>
     /// <param name="source">first element, at any address</param><param name="from">its type</param>
     /// <param name="to">the type on the device, as <see cref="WeightConversion"/> allows</param><param name="count">elements</param>
-    /// <param name="destination">device address</param><param name="read">told the bytes of the source that each piece has used; or null</param>
+    /// <param name="destination">device address</param>
+    /// <param name="read">told the bytes of the source that each piece has used; or null</param>
     public void Upload(byte* source, ElementType from, ElementType to, long count, ulong destination, Action<long>? read = null)
     {
         PinnedRing ring = count * to.Size() <= SmallBytes ? small : large ??= new PinnedRing(driver, stream, LargeSegments, LargeBytes);

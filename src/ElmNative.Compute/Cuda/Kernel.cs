@@ -54,8 +54,10 @@ internal sealed unsafe class Kernel
     private bool launched;
 
     /// <summary>A kernel of a loaded module.</summary>
-    /// <param name="driver">its context current</param><param name="stream">where launches are queued</param><param name="function">the driver's CUfunction</param>
-    /// <param name="name">in the sources</param><param name="waits">whether each launch waits for the kernel's end, so that its errors name it</param>
+    /// <param name="driver">its context current</param><param name="stream">where launches are queued</param>
+    /// <param name="function">the driver's CUfunction</param>
+    /// <param name="name">in the sources</param>
+    /// <param name="waits">whether each launch waits for the kernel's end, so that its errors name it</param>
     public Kernel(CudaDriver driver, CudaStream stream, nint function, string name, bool waits)
     {
         this.driver = driver;
@@ -66,7 +68,8 @@ internal sealed unsafe class Kernel
     }
 
     /// <summary>Queues one launch. No launch for an empty grid.</summary>
-    /// <param name="grid">blocks</param><param name="threads">of a block</param><param name="sharedBytes">dynamic shared memory of a block</param>
+    /// <param name="grid">blocks</param><param name="threads">of a block</param>
+    /// <param name="sharedBytes">dynamic shared memory of a block</param>
     /// <param name="arguments">in the kernel's order and of its types</param>
     public void Launch(Grid grid, int threads, int sharedBytes, params ReadOnlySpan<Argument> arguments)
     {

@@ -12,7 +12,8 @@ internal static partial class KernelImages
     /// The best image of each source for a device. Machine code runs on its own major compute capability from its minor one upwards, PTX on its
     /// own and all later ones; an architecture with an <c>a</c> runs on exactly itself. Machine code goes before PTX, newer before older.
     /// </summary>
-    /// <param name="files">paths; those that are no images are left out</param><param name="major">compute capability of the device</param><param name="minor">and behind the point</param>
+    /// <param name="files">paths; those that are no images are left out</param><param name="major">compute capability of the device</param>
+    /// <param name="minor">and behind the point</param>
     /// <returns>the paths, sorted by name; a source without an image for the device is missing</returns>
     public static IReadOnlyList<string> Choose(IEnumerable<string> files, int major, int minor)
     {
@@ -35,7 +36,8 @@ internal static partial class KernelImages
     [GeneratedRegex(@"^(?<name>[^.]+)(\.sm_(?<sm>\d{2,3})(?<a>a)?)?\.(?<kind>ptx|cubin)$")]
     private static partial Regex FileName();
 
-    /// <param name="Path">of the file</param><param name="Source">name of the .cu file</param><param name="Architecture">90 for sm_90; 0 where the name says none</param>
+    /// <param name="Path">of the file</param><param name="Source">name of the .cu file</param>
+    /// <param name="Architecture">90 for sm_90; 0 where the name says none</param>
     /// <param name="IsExact">sm_90a: for this architecture alone</param><param name="IsPtx">text, not machine code</param>
     private sealed record Image(string Path, string Source, int Architecture, bool IsExact, bool IsPtx)
     {

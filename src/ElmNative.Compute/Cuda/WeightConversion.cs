@@ -29,7 +29,8 @@ internal static unsafe class WeightConversion
     };
 
     /// <summary>Converts elements, which must not overlap.</summary>
-    /// <param name="source">first element</param><param name="from">its type</param><param name="target">where the first one goes</param><param name="to">its type there</param>
+    /// <param name="source">first element</param><param name="from">its type</param><param name="target">where the first one goes</param>
+    /// <param name="to">its type there</param>
     /// <param name="count">elements</param>
     public static void Convert(byte* source, ElementType from, byte* target, ElementType to, int count)
     {
@@ -83,7 +84,8 @@ internal static unsafe class WeightConversion
     }
 
     /// <summary>The bits of a single as those of a BF16, in the lower half.</summary>
-    private static ushort Round(uint bits) => (ushort)(((bits & SignlessBits) > Infinity ? bits | QuietBit : bits + HalfOfBF16 + (bits >> 16 & 1)) >> 16);
+    private static ushort Round(uint bits) =>
+        (ushort)(((bits & SignlessBits) > Infinity ? bits | QuietBit : bits + HalfOfBF16 + (bits >> 16 & 1)) >> 16);
 
     private static Vector256<uint> Round(Vector256<uint> bits)
     {
