@@ -123,6 +123,13 @@ const Kernel* find_kernel(const char* name) {
   return found == kernels().end() ? nullptr : &found->second;
 }
 
+std::vector<Kernel> all_kernels() {
+  std::vector<Kernel> all;
+  for (const auto& [name, kernel] : kernels())
+    all.push_back(kernel);
+  return all;
+}
+
 Settings& settings() {
   static Settings settings = from_environment();
   return settings;
@@ -132,6 +139,7 @@ Outcome run(const Kernel& kernel, dim3 grid, dim3 block, size_t shared_bytes, vo
   static std::mutex one_at_a_time;
   std::lock_guard launch_lock(one_at_a_time);
   const Settings& chosen = settings();
+  Engines::instance();  // made before there are threads that could
   const uint64_t blocks = static_cast<uint64_t>(grid.x) * grid.y * grid.z;
   // In random order: a step that visits every block once.
   uint64_t step = 1;

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace elm::emulation {
 
@@ -12,6 +13,8 @@ struct Parameter {
   bool pointer;
   /// Whether the kernel may write through it.
   bool writable;
+  /// A structure by value; its words may be pointers.
+  bool structure;
 };
 
 /// A kernel: `call` runs it for one thread with pointers to its arguments, as cuLaunchKernel takes them.
@@ -25,6 +28,9 @@ struct Kernel {
 /// The kernel of a name, or null.
 const Kernel* find_kernel(const char* name);
 
+/// All of them, by name.
+std::vector<Kernel> all_kernels();
+
 /// Adds a kernel before main starts.
 struct Registration {
   Registration(const Kernel& kernel);
@@ -33,7 +39,7 @@ struct Registration {
 template <auto F> struct Signature;
 template <class... A, void (*F)(A...)> struct Signature<F> {
   template <class T> static constexpr Parameter parameter() {
-    return {sizeof(T), std::is_pointer_v<T>, std::is_pointer_v<T> && !std::is_const_v<std::remove_pointer_t<T>>};
+    return {sizeof(T), std::is_pointer_v<T>, std::is_pointer_v<T> && !std::is_const_v<std::remove_pointer_t<T>>, std::is_class_v<T>};
   }
   static constexpr int count = sizeof...(A);
   static constexpr Parameter parameters[count + 1] = {parameter<std::remove_cv_t<A>>()..., {}};

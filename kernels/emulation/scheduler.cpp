@@ -37,7 +37,7 @@ __attribute__((tls_model("initial-exec")))
 #endif
 thread_local Position position;
 
-Block::Block() : warps_(kMaxThreads / kWarpLanes) {}
+Block::Block() : threads_(new Thread[kMaxThreads]), warps_(new Warp[kMaxThreads / kWarpLanes]) {}
 
 Block& Block::current() { return *current_block; }
 
@@ -53,11 +53,9 @@ void Block::begin(const Kernel& kernel, dim3 grid, dim3 block, size_t shared_byt
   outside_.adopt_thread();
   position.block_size = block;
   position.grid_size = grid;
-  while (threads_.size() < static_cast<size_t>(count_))
-    threads_.push_back(std::make_unique<Thread>());
   for (int i = 0; i < count_; i++) {
-    threads_[i]->number = i;
-    threads_[i]->index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
+    threads_[i].number = i;
+    threads_[i].index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
   }
   // Memory of exactly this size: AddressSanitizer sees an access beyond its end.
   shared_storage_.reset(new unsigned char[shared_bytes + kSharedAlignment]);
@@ -69,7 +67,7 @@ void Block::begin(const Kernel& kernel, dim3 grid, dim3 block, size_t shared_byt
 }
 
 void Block::end() {
-  tsan_acquire(&block_order_);
+  tsan_acquire(&end_order_);
 #ifdef ELM_EMULATION_ASAN
   __asan_unpoison_memory_region(shared_, shared_storage_.get() + shared_bytes_ + kSharedAlignment - shared_);
 #endif
@@ -78,7 +76,7 @@ void Block::end() {
 }
 
 bool Block::run(uint3 index, uint64_t seed) {
-  tsan_acquire(&block_order_);
+  tsan_acquire(&end_order_);
   position.block = index;
   constexpr unsigned char kNaN = 0xff;
   memset(shared_, kNaN, shared_bytes_);
@@ -94,14 +92,14 @@ bool Block::run(uint3 index, uint64_t seed) {
   for (int i = warps; order_ == Order::RunAhead && i > 1; i--)
     std::swap(priority_[i - 1], priority_[random() % i]);
   for (int i = 0; i < count_; i++) {
-    Thread& thread = *threads_[order_ == Order::Descending ? count_ - 1 - i : i];
+    Thread& thread = threads_[order_ == Order::Descending ? count_ - 1 - i : i];
     thread.at_barrier = thread.finished = false;
     thread.copies.clear();
     thread.groups.clear();
     thread.fiber.prepare(entry, thread.number);
     wake(thread);
   }
-  tsan_release(&block_order_);
+  tsan_release(&begin_order_);
   running_ = next();
   position.thread = running_->index;
   position.number = running_->number;
@@ -112,7 +110,7 @@ bool Block::run(uint3 index, uint64_t seed) {
 void Block::entry() {
   Fiber::started();
   Block& block = current();
-  tsan_acquire(&block.block_order_);
+  tsan_acquire(&block.begin_order_);
   block.kernel_->call(block.arguments_);
   block.finish();
 }
@@ -124,7 +122,7 @@ void Block::finish() {
   if (arrived_)
     set_error(text("block (%u,%u,%u): thread %d ended while others wait at the barrier at %s:%u", position.block.x, position.block.y, position.block.z, self.number, barrier_.file_name(),
                    static_cast<unsigned>(barrier_.line())));
-  tsan_release(&block_order_);
+  tsan_release(&end_order_);
   self.finished = true;
   alive_--;
   hand_over(self, true);
@@ -140,9 +138,9 @@ Thread* Block::next() {
     int at_barrier = 0;
     const Thread* example = nullptr;
     for (int i = 0; i < count_; i++)
-      if (!threads_[i]->finished) {
-        at_barrier += threads_[i]->at_barrier;
-        example = threads_[i].get();
+      if (!threads_[i].finished) {
+        at_barrier += threads_[i].at_barrier;
+        example = &threads_[i];
       }
     set_error(text("block (%u,%u,%u): deadlock: %d threads wait at a barrier and %d in operations of their warps, one of them thread %d at %s:%u", position.block.x, position.block.y,
                    position.block.z, at_barrier, alive_ - at_barrier, example->number, example->where.file_name(), static_cast<unsigned>(example->where.line())));
@@ -161,7 +159,7 @@ Thread* Block::next() {
       std::swap(priority_[random() % warps], priority_[random() % warps]);
   }
   std::swap(queue_[chosen % kMaxThreads], queue_[queued_from_ % kMaxThreads]);
-  return threads_[queue_[queued_from_++ % kMaxThreads]].get();
+  return &threads_[queue_[queued_from_++ % kMaxThreads]];
 }
 
 void Block::hand_over(Thread& self, bool last) {
@@ -215,7 +213,7 @@ void Block::synchronize(Where here) {
     arrived_ = 0;
     // The last to come queues up with the others: the order decides who goes on first.
     for (int i = 0; i < count_; i++) {
-      Thread& thread = *threads_[order_ == Order::Descending ? count_ - 1 - i : i];
+      Thread& thread = threads_[order_ == Order::Descending ? count_ - 1 - i : i];
       thread.at_barrier = false;
       wake(thread);
     }
@@ -224,7 +222,7 @@ void Block::synchronize(Where here) {
   tsan_acquire(&barrier_order_);
 }
 
-Slot* Block::meet(unsigned mask, Operation operation, const Slot& input, void (*complete)(Slot*), Where here) {
+Slot& Block::enter(unsigned mask, Operation operation, Where here) {
   Thread& self = *running_;
   Warp& warp = warps_[self.number / kWarpLanes];
   const int lane = self.number % kWarpLanes;
@@ -237,12 +235,18 @@ Slot* Block::meet(unsigned mask, Operation operation, const Slot& input, void (*
   } else if (warp.mask != mask || warp.operation != operation || !same_place(warp.where, here))
     fail(text("divergent operation of a warp: lane %d comes to %s:%u with mask %08x while others wait at %s:%u with mask %08x", lane, here.file_name(), static_cast<unsigned>(here.line()), mask,
               warp.where.file_name(), static_cast<unsigned>(warp.where.line()), warp.mask).c_str());
+  return warp.slots[warp.generation & 1][lane];
+}
+
+const Slot* Block::meet(void (*complete)(Slot*)) {
+  Thread& self = *running_;
+  Warp& warp = warps_[self.number / kWarpLanes];
+  const int lane = self.number % kWarpLanes;
   Slot* slots = warp.slots[warp.generation & 1];
-  slots[lane] = input;
   warp.arrived |= 1u << lane;
   tsan_release(&warp);
-  if (warp.arrived != mask) {
-    self.where = here;
+  if (warp.arrived != warp.mask) {
+    self.where = warp.where;
     hand_over(self, false);
   } else {
     tsan_acquire(&warp);
@@ -252,10 +256,10 @@ Slot* Block::meet(unsigned mask, Operation operation, const Slot& input, void (*
     warp.generation++;
     tsan_release(&warp);
     const int first = self.number - lane;
-    for (int i = 0; i < kWarpLanes; i++) {
-      const int other = order_ == Order::Descending ? kWarpLanes - 1 - i : i;
-      if (other != lane && (mask >> other & 1))
-        wake(*threads_[first + other]);
+    for (unsigned others = warp.mask & ~(1u << lane); others != 0;) {
+      const int other = order_ == Order::Descending ? 31 - __builtin_clz(others) : __builtin_ctz(others);
+      others &= ~(1u << other);
+      wake(threads_[first + other]);
     }
     if (order_ == Order::Random) {
       wake(self);
@@ -277,12 +281,16 @@ void fail(const char* format, ...) {
 
 void synchronize_block(Where here) { Block::current().synchronize(here); }
 
-void synchronize_warp(unsigned mask, Where here) { Block::current().meet(mask, Operation::Synchronize, Slot{}, nullptr, here); }
+void synchronize_warp(unsigned mask, Where here) {
+  Block& block = Block::current();
+  block.enter(mask, Operation::Synchronize, here);
+  block.meet();
+}
 
 unsigned ballot(unsigned mask, bool holds, Where here) {
-  Slot input;
-  input.bits = holds;
-  const Slot* slots = Block::current().meet(mask, Operation::Ballot, input, nullptr, here);
+  Block& block = Block::current();
+  block.enter(mask, Operation::Ballot, here).bits = holds;
+  const Slot* slots = block.meet();
   unsigned bits = 0;
   for (int i = 0; i < kWarpLanes; i++)
     if (mask >> i & 1)
@@ -291,13 +299,14 @@ unsigned ballot(unsigned mask, bool holds, Where here) {
 }
 
 uint64_t shuffle_bits(unsigned mask, uint64_t bits, int source, Where here) {
-  Slot input;
-  input.bits = bits;
-  const Slot* slots = Block::current().meet(mask, Operation::Shuffle, input, nullptr, here);
+  Block& block = Block::current();
+  block.enter(mask, Operation::Shuffle, here).bits = bits;
+  const Slot* slots = block.meet();
   if (source < 0 || source >= kWarpLanes || !(mask >> source & 1))
     fail("shuffle from lane %d, which is outside mask %08x, at %s:%u", source, mask, here.file_name(), static_cast<unsigned>(here.line()));
   return slots[source].bits;
 }
+
 
 void* dynamic_shared() { return Block::current().shared(); }
 

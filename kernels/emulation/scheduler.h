@@ -74,8 +74,10 @@ class Block {
   static Block& current();
   Thread& running() { return *running_; }
   void synchronize(Where here);
-  /// Brings the running lane to an operation; returns when all lanes of the mask have come. `complete` runs once, by the last of them.
-  Slot* meet(unsigned mask, Operation operation, const Slot& input, void (*complete)(Slot*), Where here);
+  /// Brings the running lane to an operation of its warp: the place for what it brings. `meet` must follow.
+  Slot& enter(unsigned mask, Operation operation, Where here);
+  /// Waits until all lanes of the mask have come; `complete` runs once, by the last of them. What they brought, and what `complete` made of it.
+  const Slot* meet(void (*complete)(Slot*) = nullptr);
   [[noreturn]] void fail(const char* text);
 
   unsigned char* shared() { return shared_; }
@@ -94,8 +96,8 @@ class Block {
   const Kernel* kernel_ = nullptr;
   void** arguments_ = nullptr;
   Fiber outside_;
-  std::vector<std::unique_ptr<Thread>> threads_;
-  std::vector<Warp> warps_;
+  std::unique_ptr<Thread[]> threads_;
+  std::unique_ptr<Warp[]> warps_;
   int count_ = 0, alive_ = 0, arrived_ = 0;
   Where barrier_;
   Thread* running_ = nullptr;
@@ -111,7 +113,7 @@ class Block {
   size_t shared_bytes_ = 0;
   std::unique_ptr<unsigned char[]> shared_storage_;
   // Places whose addresses stand for the order of events.
-  char block_order_ = 0, barrier_order_ = 0;
+  char begin_order_ = 0, barrier_order_ = 0, end_order_ = 0;
 };
 
 /// Memory [offset, offset + bytes) of the block's dynamic shared memory; fails the launch where there is none.

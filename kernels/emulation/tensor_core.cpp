@@ -96,9 +96,10 @@ void copy_async_wait(int newest_groups_left) {
 void ldmatrix_x4(uint32_t (&rows)[4], uint32_t address, bool transposed, Where here) {
   if (address % 16)
     fail("ldmatrix from an address that is not a multiple of 16 at %s:%u", here.file_name(), static_cast<unsigned>(here.line()));
-  Slot input;
-  input.row = shared_range(address, 16, here);
-  const Slot* slots = Block::current().meet(~0u, Operation::LoadMatrix, input, load_rows, here);
+  const void* row = shared_range(address, 16, here);
+  Block& block = Block::current();
+  block.enter(~0u, Operation::LoadMatrix, here).row = row;
+  const Slot* slots = block.meet(load_rows);
   const int own = lane();
   for (int matrix = 0; matrix < 4; matrix++) {
     const Slot* rows_of_matrix = slots + matrix * 8;
@@ -114,9 +115,9 @@ void ldmatrix_x4(uint32_t (&rows)[4], uint32_t address, bool transposed, Where h
 }
 
 void mma_bf16_16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Where here) {
-  Slot input;
-  input.product = {{a[0], a[1], a[2], a[3]}, {b0, b1}, {d[0], d[1], d[2], d[3]}};
-  const Slot* slots = Block::current().meet(~0u, Operation::Multiply, input, multiply, here);
+  Block& block = Block::current();
+  block.enter(~0u, Operation::Multiply, here).product = {{a[0], a[1], a[2], a[3]}, {b0, b1}, {d[0], d[1], d[2], d[3]}};
+  const Slot* slots = block.meet(multiply);
   __builtin_memcpy(d, slots[lane()].result, sizeof d);
 }
 

@@ -140,7 +140,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     private void Enter() => driver.Check(driver.ContextSetCurrent(context), "cuCtxSetCurrent");
 
     /// <summary>The PTX or cubin beside the program, ending in a NUL.</summary>
-    private static byte[] KernelImage() => Encoding.UTF8.GetBytes("stand-in\0");
+    private static byte[] KernelImage() => Encoding.UTF8.GetBytes(".version 8.0\n.target sm_80\n.address_size 64\n\0");
 
     private sealed class Scratch(CudaBackend backend) : IDisposable
     {
