@@ -49,31 +49,101 @@ up_to_date() {
 }
 
 build_native() {
-    [[ -f out/cmake/CMakeCache.txt ]] || cmake -S . -B out/cmake -DCMAKE_BUILD_TYPE=Release >out/cmake-configure.log 2>&1 || {
-        cat out/cmake-configure.log >&2
-        fail "CMake could not configure the native library"
-    }
-    cmake --build out/cmake -j "$jobs" >out/cmake-build.log 2>&1 || {
+    [[ -f out/cmake/CMakeCache.txt ]] || configure
+    cmake --build out/cmake --target elm_cpu -j "$jobs" >out/cmake-build.log 2>&1 || {
         cat out/cmake-build.log >&2
         fail "the native library does not compile"
     }
 }
 
+configure() {
+    cmake -S . -B out/cmake -DCMAKE_BUILD_TYPE=Release "$@" >out/cmake-configure.log 2>&1 || {
+        cat out/cmake-configure.log >&2
+        fail "CMake could not configure the native library"
+    }
+}
+
+# The compiler of the CUDA kernels: nvcc, else a clang that knows sm_90, else nothing.
+kernel_compiler() {
+    local candidate
+    for candidate in "${NVCC:-nvcc}" "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" clang++-21 clang++-20 clang++-19 clang-21 clang-20 clang-19; do
+        if command -v "$candidate"; then
+            return
+        fi
+    done
+}
+
+# Compiles each kernels/NAME.cu into out/kernels: NAME.ptx, and by nvcc NAME.sm_80.cubin and NAME.sm_90a.cubin. The program loads them from the folder kernels beside it.
+build_kernels() {
+    local compiler version source name image work=()
+    compiler=$(kernel_compiler)
+    if [[ -z $compiler ]]; then
+        rm -rf out/kernels
+        echo "kernels: not compiled, so there is no --device cuda; sudo apt-get install clang-19, or install the CUDA toolkit" >&2
+        return
+    fi
+    version="$compiler: $("$compiler" --version | grep -E 'release|version' | head -1)"
+    [[ $(cat out/kernels/.compiler 2>/dev/null || true) == "$version" ]] || rm -rf out/kernels
+    mkdir -p out/kernels
+    for image in out/kernels/*.{ptx,cubin}; do
+        name=${image##*/}
+        [[ -f kernels/${name%%.*}.cu ]] || rm -f "$image"
+    done
+    for source in kernels/*.cu; do
+        name=$(basename "$source" .cu)
+        up_to_date "out/kernels/$name.ptx" "$source" kernels/*.h || work+=("$name")
+    done
+    if [[ ${#work[@]} -gt 0 ]]; then
+        export -f compile_kernel
+        printf '%s\n' "${work[@]}" | xargs -P "$jobs" -I {} bash -c 'compile_kernel "$0" "$1"' "$compiler" {} >out/kernels-build.log 2>&1 || {
+            cat out/kernels-build.log >&2
+            fail "the CUDA kernels do not compile"
+        }
+        echo "$version" >out/kernels/.compiler
+    fi
+    if [[ $compiler == *nvcc ]]; then
+        echo "kernels: cubins for sm_80 and sm_90a, and PTX, by $compiler" >&2
+    else
+        echo "kernels: PTX by $(basename "$compiler") (install the CUDA toolkit for cubins)" >&2
+    fi
+}
+
+compile_kernel() {
+    local compiler=$1 name=$2 options=(-std=c++20 -O3)
+    if [[ $compiler == *nvcc ]]; then
+        "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_80,code=sm_80 "kernels/$name.cu" -o "out/kernels/$name.sm_80.cubin" &&
+            "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_90a,code=sm_90a "kernels/$name.cu" -o "out/kernels/$name.sm_90a.cubin" &&
+            "$compiler" "${options[@]}" -ptx -arch=compute_80 "kernels/$name.cu" -o "out/kernels/$name.ptx"
+    else
+        "$compiler" -x cuda --cuda-device-only --cuda-gpu-arch=sm_80 --cuda-feature=+ptx80 -nocudainc -nocudalib "${options[@]}" -Wall -Werror -S "kernels/$name.cu" -o "out/kernels/$name.ptx"
+    fi
+}
+
+# Programs keep no image of a kernel that is gone.
+remove_old_images() {
+    local image
+    for image in out/dotnet/bin/*/release/kernels/*; do
+        [[ ! -f $image || -f out/kernels/${image##*/} ]] || rm -f "$image"
+    done
+}
+
 build() {
     mkdir -p out
-    if up_to_date out/.built src native CMakeLists.txt && [[ -x out/elmn ]]; then
+    if up_to_date out/.built src native kernels CMakeLists.txt && [[ -x out/elmn && $(kernel_compiler) == "$(cat out/.built)" ]]; then
         return
     fi
     find_tools
     echo "building the native library (C++)" >&2
     build_native
+    build_kernels
     echo "building elmn (C#)" >&2
     dotnet build src/ElmNative.Cli -c Release -v q --tl:off >out/dotnet-build.log 2>&1 || {
         cat out/dotnet-build.log >&2
         fail "the C# projects do not compile"
     }
     ln -sfn dotnet/bin/ElmNative.Cli/release/elmn out/elmn
-    touch out/.built
+    remove_old_images
+    kernel_compiler >out/.built
 }
 
 run() {
@@ -95,35 +165,81 @@ count() {
     awk -v key="$1:" '$1 == key { n += $2 } END { print n + 0 }' "$2"
 }
 
+# Replays the recording of the C# tests: in every order of threads, and under sanitizers. A line for each, "passed" or "FAILED" first.
+replay() {
+    local recording=$1 build result name
+    local -A programs=([plain]="" [address]="" [thread]="")
+    for build in "${!programs[@]}"; do
+        (
+            local options=()
+            [[ $build != plain ]] || options=(--order ascending --order descending --order random --order run-ahead --every-kernel)
+            result=passed
+            ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS="halt_on_error=1 history_size=4" "out/cmake/replay_$build" "$recording" "${options[@]}" >"out/replay-$build.log" 2>&1 || result=FAILED
+            case $build in
+                plain) name="in every order of threads" ;;
+                address) name="AddressSanitizer, UndefinedBehaviorSanitizer" ;;
+                thread) name="ThreadSanitizer" ;;
+            esac
+            echo "$result $name"
+            sed 's/^/    /' "out/replay-$build.log"
+        ) &
+    done
+    wait
+}
+
+# stage NAME: ends the stage before with the seconds that it took, and begins another.
+stage() {
+    [[ -z ${stage_name:-} ]] || echo "   $((SECONDS - stage_start)) s"
+    stage_name=$1 stage_start=$SECONDS
+    [[ -z $stage_name ]] || echo "== $stage_name"
+}
+
 run_tests() {
+    local begin=$SECONDS
+    stage "build"
     build
     dotnet build ElmNative.sln -c Release -v q --tl:off >out/dotnet-build.log 2>&1 || {
         cat out/dotnet-build.log >&2
         fail "the test projects do not compile"
     }
-    local passed=0 failed=0 skipped=0 status=0 log=out/test.log
+    local passed=0 failed=0 skipped=0 status=0 log=out/test.log recording=out/cuda.recording
+    configure -DELM_CHECKS=ON -DELM_EMULATION=ON
+    cmake --build out/cmake --target checks -j "$jobs" >out/cmake-build.log 2>&1 || {
+        cat out/cmake-build.log >&2
+        fail "the checks of the native library and of the kernels do not compile"
+    }
     if [[ $# -eq 0 ]]; then
-        echo "== native"
-        cmake -S . -B out/cmake -DELM_CHECKS=ON >out/cmake-configure.log 2>&1 && build_native
-        if ctest --test-dir out/cmake --output-on-failure --no-tests=ignore >$log 2>&1; then :; else status=1; fi
-        cat $log
+        stage "native library, kernels and what checks them"
+        ctest --test-dir out/cmake -j "$jobs" --output-on-failure >$log 2>&1 || status=1
+        grep -vE '^ *Start |^(Internal ctest|Test project)|^ *[0-9]+/[0-9]+ Test .* Passed |^$' $log || true
         passed=$((passed + $(grep -cE '^ *[0-9]+/[0-9]+ Test .* Passed ' $log || true)))
         failed=$((failed + $(grep -cE '^ *[0-9]+/[0-9]+ Test .*\*\*\*(Failed|Exception|Timeout|Not Run)' $log || true)))
+        skipped=$((skipped + $(grep -cE '^ *[0-9]+/[0-9]+ Test .*\*\*\*Skipped' $log || true)))
     fi
-    local project program result
+    local project program result record
     for project in "${test_projects[@]}"; do
-        echo "== $project"
+        stage "$project"
         program=out/dotnet/bin/ElmNative.$project.Tests/release/ElmNative.$project.Tests
-        result=0
-        "$program" --progress off --no-ansi "$@" 2>&1 | tee $log || result=$?
+        result=0 record=
+        # What the kernels' tests do with the stand-in for the driver is replayed below.
+        [[ $project != Compute || $# -gt 0 || ${ELM_TEST_GPU:-} == 1 ]] || record=$recording
+        ELM_CUDA_RECORD=$record "$program" --progress off --no-ansi "$@" 2>&1 | tee $log || result=$?
         # 8 means that a filter left no test in this project.
         [[ $result -eq 0 || ($result -eq 8 && $# -gt 0) ]] || status=1
         passed=$((passed + $(count succeeded $log)))
         failed=$((failed + $(count failed $log)))
         skipped=$((skipped + $(count skipped $log)))
     done
+    if [[ $# -eq 0 && ${ELM_TEST_GPU:-} != 1 ]]; then
+        stage "the kernels' launches once more"
+        replay $recording | tee $log
+        passed=$((passed + $(grep -c '^passed' $log || true)))
+        failed=$((failed + $(grep -c '^FAILED' $log || true)))
+    fi
+    stage ""
     [[ $failed -eq 0 ]] || status=1
     [[ $status -eq 0 || $failed -gt 0 ]] || failed=1
+    echo "all in $((SECONDS - begin)) s"
     echo "$passed passed, $failed failed, $skipped skipped"
     return $status
 }

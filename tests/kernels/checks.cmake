@@ -90,3 +90,6 @@ add_test(NAME ptx_templates COMMAND ptx_templates ${CMAKE_SOURCE_DIR}/kernels/pt
 set_tests_properties(ptx_templates PROPERTIES SKIP_RETURN_CODE 77)
 add_test(NAME ptx_templates_planted COMMAND ptx_templates ${CMAKE_SOURCE_DIR}/kernels/ptx-templates.txt ${checks}/planted-template)
 set_tests_properties(ptx_templates_planted PROPERTIES PASS_REGULAR_EXPRESSION "trnas.shared.b16 .* is not in")
+
+add_custom_target(checks)
+add_dependencies(checks bounds_check elm_cuda_standin elm_cublaslt_standin replay_plain replay_address replay_thread planted_plain planted_address planted_thread intrinsics_check driver_check ptx_templates)
