@@ -1,14 +1,14 @@
-// The k keys nearest to each query by the mean over terms of cosines, over a resident key matrix. One launch scores: a warp takes four keys at a time, and each block keeps the k best of
-// the keys that it met; one more merges the blocks' lists, a block a query.
+// The k keys nearest to each query by the mean over terms of cosines, over a resident key matrix. One launch scores, a warp 32 keys, and each block keeps the k best of the keys that
+// it met; one more merges the blocks' lists, a block a query.
 // Limit: memory, each key read once a query (10^6 keys of 128: 512 MB, 0.17 ms at 3 TB/s); blocks of the queries of one share of the keys run side by side, so that several queries
 // meet the share in the second-level cache. Of the lists only k a block, some thousand entries in all.
 #include "reduce.h"
 #include "runs.h"
 
 namespace nearest {
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
-constexpr int kAbreast = 4;  // keys of a warp
-constexpr int kTile = 256;   // keys whose scores are looked at together
+constexpr int kThreads = 256;
+constexpr int kTile = kThreads;  // keys whose scores are looked at together, 32 a warp
+constexpr int kAbreast = 4;      // keys whose loads a warp has under way together
 
 // Scores in one order with their places: the larger score first, then the smaller index. 0 is no key.
 typedef unsigned long long Rank;
@@ -34,37 +34,45 @@ ELM_DEV double cosine(float product, float squared_a, float squared_b) {
   return a >= 1e-12 && a < 1e30 && b >= 1e-12 && b < 1e30 ? (double)product / (a * b) : 0.0;
 }
 
-// Lane i < kAbreast returns the score of key i of [0, keys); one warp.
+// Each lane returns the score of its key of [0, keys), at most 32; one warp. The lanes of four keys' sums end in one, which keeps its own key's: so each cosine is computed once.
 template <int N>
 ELM_DEV float score(const float* query, const float* key, int keys, int columns, int terms) {
   const int lane = threadIdx.x % kWarp, width = columns / terms;
   double total = 0.0;
   for (int term = 0; term < terms; term++) {
-    float product[kAbreast] = {}, squares[kAbreast] = {}, own = 0.f;
-    for (int j = term * width + lane * N; j < (term + 1) * width; j += kWarp * N) {
-      float q[N], x[kAbreast][N];
-#pragma unroll
-      for (int i = 0; i < kAbreast; i++) load_run(key + (size_t)min(i, keys - 1) * columns + j, x[i]);
+    const int begin = term * width, end = begin + width;
+    float own = 0.f, mine = 0.f, length = 0.f;
+    for (int j = begin + lane * N; j < end; j += kWarp * N) {
+      float q[N];
       load_run(query + j, q);
 #pragma unroll
-      for (int n = 0; n < N; n++) {
-        own = fmaf(q[n], q[n], own);
-#pragma unroll
-        for (int i = 0; i < kAbreast; i++) {
-          product[i] = fmaf(q[n], x[i][n], product[i]);
-          squares[i] = fmaf(x[i][n], x[i][n], squares[i]);
-        }
-      }
+      for (int n = 0; n < N; n++) own = fmaf(q[n], q[n], own);
     }
     own = warp_sum(own);
-    float mine = 0.f, length = 0.f;
+    for (int first = 0; first < keys; first += kAbreast) {
+      float product[kAbreast] = {}, squares[kAbreast] = {};
+      for (int j = begin + lane * N; j < end; j += kWarp * N) {
+        float q[N], x[kAbreast][N];
 #pragma unroll
-    for (int i = 0; i < kAbreast; i++) {
-      const float p = warp_sum(product[i]), s = warp_sum(squares[i]);
-      mine = lane == i ? p : mine;
-      length = lane == i ? s : length;
+        for (int i = 0; i < kAbreast; i++) load_run(key + (size_t)min(first + i, keys - 1) * columns + j, x[i]);
+        load_run(query + j, q);
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+          for (int i = 0; i < kAbreast; i++) {
+            product[i] = fmaf(q[n], x[i][n], product[i]);
+            squares[i] = fmaf(x[i][n], x[i][n], squares[i]);
+          }
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < kAbreast; i++) {
+        const float p = warp_sum(product[i]), s = warp_sum(squares[i]);
+        mine = lane == first + i ? p : mine;
+        length = lane == first + i ? s : length;
+      }
     }
-    if (lane < kAbreast) total += cosine(mine, own, length);
+    total += cosine(mine, own, length);
   }
   return (float)(total / terms);
 }
@@ -105,11 +113,9 @@ template <int N>
 ELM_DEV void search(const float* query, const float* keys, int limit, int columns, int terms, int kept, Rank* list, Rank* next, Rank* tile, int* any) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   for (int64_t first = (int64_t)blockIdx.y * kTile; first < limit; first += (int64_t)gridDim.y * kTile) {
-    for (int at = warp * kAbreast; at < kTile; at += kWarps * kAbreast) {
-      const int key = (int)first + at, here = limit - key;
-      const float s = here > 0 ? score<N>(query, keys + (size_t)key * columns, here, columns, terms) : 0.f;
-      if (lane < kAbreast) tile[at + lane] = lane < here ? rank_of(s, key + lane) : 0;
-    }
+    const int key = (int)first + warp * kWarp, here = min(limit - key, kWarp);
+    const float s = here > 0 ? score<N>(query, keys + (size_t)key * columns, here, columns, terms) : 0.f;
+    tile[threadIdx.x] = lane < here ? rank_of(s, key + lane) : 0;
     merge(list, next, tile, kept, any);
   }
 }
@@ -117,7 +123,7 @@ ELM_DEV void search(const float* query, const float* keys, int limit, int column
 
 // lists[query][place][share] = the best of the keys that share (blockIdx.y) met, in falling order, 0 behind the last. A limit outside [0, n] shows no key. Shared memory: 16 bytes for
 // each of kept. Grid: queries x shares.
-extern "C" __global__ __launch_bounds__(nearest::kThreads) void cosine_search(const float* queries, const float* keys, const int* limits, int n, int columns, int terms, int kept,
+extern "C" __global__ __launch_bounds__(nearest::kThreads, 4) void cosine_search(const float* queries, const float* keys, const int* limits, int n, int columns, int terms, int kept,
                                                                              unsigned long long* lists) {
   using namespace nearest;
   __shared__ Rank tile[kTile];

@@ -12,7 +12,7 @@ public sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void CosineTopK(Tensor queries, Tensor keys, Tensor limits, int terms, Tensor indices, Tensor scores)
     {
-        const int BlocksOfMultiprocessor = 4, FloatsOfRank = 2, BytesOfPlace = 16;
+        const int BlocksOfMultiprocessor = 4, FloatsOfRank = 2, BytesOfPlace = 16, MostRanks = 1 << 22;
         Require.F32(queries);
         Require.Shape(keys, ElementType.F32, keys.Rows, queries.Columns);
         Require.Shape(limits, ElementType.I32, 1, queries.Rows);
@@ -21,10 +21,12 @@ public sealed unsafe partial class CudaBackend
         Require.Shape(scores, ElementType.F32, queries.Rows, indices.Columns);
         int kept = Math.Clamp(indices.Columns, 1, Math.Max(keys.Rows, 1));
         Require.That(kept <= MaxNearest, "at most 4096 nearest keys can be asked for", nameof(indices));
-        int shares = Math.Clamp((keys.Rows + CosineTile - 1) / CosineTile, 1, Math.Min(BlocksOfMultiprocessor * multiprocessors, MaxShares));
-        Tensor lists = Workspace((long)queries.Rows * kept * shares * FloatsOfRank);
-        Get("cosine_search").Launch(new Grid(queries.Rows, shares), CosineTile, kept * BytesOfPlace, queries, keys, limits, keys.Rows, keys.Columns, terms, kept, lists);
-        Get("cosine_merge").Launch(queries.Rows, CosineTile, kept * BytesOfPlace, lists, shares, kept, indices.Columns, indices, scores);
+        // Enough blocks for the device, but no more lists than fit 32 MB.
+        long lists = Math.Clamp(MostRanks / Math.Max((long)queries.Rows * kept, 1), 1, Math.Min(BlocksOfMultiprocessor * multiprocessors, MaxShares));
+        int shares = (int)Math.Clamp((keys.Rows + CosineTile - 1) / CosineTile, 1, lists);
+        Tensor ranks = Workspace((long)queries.Rows * kept * shares * FloatsOfRank);
+        Get("cosine_search").Launch(new Grid(queries.Rows, shares), CosineTile, kept * BytesOfPlace, queries, keys, limits, keys.Rows, keys.Columns, terms, kept, ranks);
+        Get("cosine_merge").Launch(queries.Rows, CosineTile, kept * BytesOfPlace, ranks, shares, kept, indices.Columns, indices, scores);
     }
 
     /// <inheritdoc/>
