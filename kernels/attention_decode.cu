@@ -183,8 +183,8 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
     cp_async_commit();
 
     bool starts = true;
-    uint32_t query[Size / 16][4];
-    float sums[Size / 8][4], top[2], total[2];
+    uint32_t query[1][Size / 16][4];
+    float sums[1][Size / 8][4], top[2], total[2];
     for (;;) {
         const bool ends = at + keys.count >= piece.end;
         bool more = true;
@@ -215,36 +215,30 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
             if (row0 < team_rows) {
 #pragma unroll
                 for (int step = 0; step < Size / 16; step++)
-                    ldmatrix_x4(query[step], at_step<Size>(shared + held * kQueryTile + left_lane<Size>(lane), 2 * step) + row0 * kRowBytes<Size>);
+                    ldmatrix_x4(query[0][step], at_step<Size>(shared + held * kQueryTile + left_lane<Size>(lane), 2 * step) + row0 * kRowBytes<Size>);
             }
 #pragma unroll
-            for (int i = 0; i < Size / 8; i++) sums[i][0] = sums[i][1] = sums[i][2] = sums[i][3] = 0.f;
+            for (int i = 0; i < Size / 8; i++) sums[0][i][0] = sums[0][i][1] = sums[0][i][2] = sums[0][i][3] = 0.f;
             top[0] = top[1] = -infinity();
             total[0] = total[1] = 0.f;
         }
         if (row0 < team_rows)
             for (int key = warp / row_warps * 16; key < keys.count; key += kAttentionWarps / row_warps * 16) {
                 const smem_t tile = shared + kStages + stage * 2 * kKeyTile + key * kRowBytes<Size>;
-                float s[2][4] = {};
-#pragma unroll
-                for (int step = 0; step < Size / 16; step++) {
-                    uint32_t b[4];
-                    ldmatrix_x4(b, at_step<Size>(tile + right_lane<Size>(lane), 2 * step));
-                    mma_bf16_16816(s[0], query[step], b[0], b[1]);
-                    mma_bf16_16816(s[1], query[step], b[2], b[3]);
-                }
+                float s[1][2][4] = {};
+                add_products<Size, 1, 1>(s, query, tile + right_lane<Size>(lane));
                 if (key + 16 > keys.count) {
                     const int seen = keys.count - key - (lane & 3) * 2;
 #pragma unroll
                     for (int i = 0; i < 2; i++)
 #pragma unroll
                         for (int e = 0; e < 4; e++)
-                            if (i * 8 + e % 2 >= seen) s[i][e] = -infinity();
+                            if (i * 8 + e % 2 >= seen) s[0][i][e] = -infinity();
                 }
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     // the first key of a block is always seen: the largest score is finite
-                    float high = fmaxf(fmaxf(s[0][2 * half], s[0][2 * half + 1]), fmaxf(s[1][2 * half], s[1][2 * half + 1]));
+                    float high = fmaxf(fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]), fmaxf(s[0][1][2 * half], s[0][1][2 * half + 1]));
                     high = fmaxf(high, __shfl_xor_sync(kAllLanes, high, 1));
                     high = fmaxf(fmaxf(top[half], high), __shfl_xor_sync(kAllLanes, high, 2));
                     const float kept = exp2_approx((top[half] - high) * factor);
@@ -253,15 +247,15 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                     for (int i = 0; i < 2; i++)
 #pragma unroll
-                        for (int e = 0; e < 2; e++) sum += s[i][2 * half + e] = exp2_approx((s[i][2 * half + e] - high) * factor);
+                        for (int e = 0; e < 2; e++) sum += s[0][i][2 * half + e] = exp2_approx((s[0][i][2 * half + e] - high) * factor);
                     total[half] = fmaf(total[half], kept, sum);
 #pragma unroll
                     for (int i = 0; i < Size / 8; i++) {
-                        sums[i][2 * half] *= kept;
-                        sums[i][2 * half + 1] *= kept;
+                        sums[0][i][2 * half] *= kept;
+                        sums[0][i][2 * half + 1] *= kept;
                     }
                 }
-                add_weighted<Size, Size, 1>(sums, s, tile + kKeyTile + left_lane<Size>(lane));
+                add_weighted<Size, 1, 1>(sums, s, tile + kKeyTile + left_lane<Size>(lane));
             }
 
         if (ends) {
@@ -274,7 +268,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                     for (int i = 0; i < Size / 8; i++)
 #pragma unroll
-                        for (int e = 0; e < 4; e++) slot[(i * 4 + e) * kWarp] = sums[i][e];
+                        for (int e = 0; e < 4; e++) slot[(i * 4 + e) * kWarp] = sums[0][i][e];
 #pragma unroll
                     for (int e = 0; e < 2; e++) {
                         float sum = total[e];
@@ -293,7 +287,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                         for (int i = 0; i < Size / 8; i++)
 #pragma unroll
-                            for (int c = 2 * e; c < 2 * e + 2; c++) sums[i][c] = sums[i][c] * mine + slot[(i * 4 + c) * kWarp] * theirs;
+                            for (int c = 2 * e; c < 2 * e + 2; c++) sums[0][i][c] = sums[0][i][c] * mine + slot[(i * 4 + c) * kWarp] * theirs;
                     }
                 }
             }
@@ -315,10 +309,10 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                         for (int i = 0; i < Size / 8; i++) {
                             if constexpr (Exact) {
-                                *(float2*)(out + i * 8) = float2{sums[i][2 * half], sums[i][2 * half + 1]};
+                                *(float2*)(out + i * 8) = float2{sums[0][i][2 * half], sums[0][i][2 * half + 1]};
                             } else {
-                                if (i * 8 + (lane & 3) * 2 < size) out[i * 8] = sums[i][2 * half];
-                                if (i * 8 + (lane & 3) * 2 + 1 < size) out[i * 8 + 1] = sums[i][2 * half + 1];
+                                if (i * 8 + (lane & 3) * 2 < size) out[i * 8] = sums[0][i][2 * half];
+                                if (i * 8 + (lane & 3) * 2 + 1 < size) out[i * 8 + 1] = sums[0][i][2 * half + 1];
                             }
                         }
                     }

@@ -86,11 +86,11 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
     float top[Blocks][2], total[Blocks][2] = {};
 #pragma unroll
     for (int b = 0; b < Blocks; b++) top[b][0] = top[b][1] = -infinity();
-    uint32_t query[kQueriesStay ? Blocks : 1][kQueriesStay ? Size / 16 : 1][4];
+    [[maybe_unused]] uint32_t query[Blocks][Size / 16][4];
     const float factor = scale * kLog2E;
     const smem_t query_lane = shared + warp * 16 * Blocks * kRowBytes<Size> + left_lane<Size>(lane);
     const smem_t key_lane = shared + kKeyTile + right_lane<Size>(lane), value_lane = shared + kValueTile + left_lane<Size>(lane);
-    bool first = true;
+    [[maybe_unused]] bool first = true;
 
     while (more) {
         cp_async_wait<0>();
@@ -110,28 +110,8 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
         const bool takes_part = walk.at < warp_greatest(walk.limit);
         float s[Blocks][kKeys / 8][4] = {};
         if (takes_part) {
-#pragma unroll
-            for (int step = 0; step < Size / 16; step++) {
-                uint32_t a[Blocks][4];
-#pragma unroll
-                for (int b = 0; b < Blocks; b++)
-                    if constexpr (kQueriesStay) {
-#pragma unroll
-                        for (int e = 0; e < 4; e++) a[b][e] = query[b][step][e];
-                    } else {
-                        ldmatrix_x4(a[b], at_step<Size>(query_lane, 2 * step) + b * 16 * kRowBytes<Size>);
-                    }
-#pragma unroll
-                for (int i = 0; i < kKeys / 16; i++) {
-                    uint32_t keys[4];
-                    ldmatrix_x4(keys, at_step<Size>(key_lane, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-                    for (int b = 0; b < Blocks; b++) {
-                        mma_bf16_16816(s[b][2 * i], a[b], keys[0], keys[1]);
-                        mma_bf16_16816(s[b][2 * i + 1], a[b], keys[2], keys[3]);
-                    }
-                }
-            }
+            if constexpr (kQueriesStay) add_products<Size, Blocks, kKeys / 16>(s, query, key_lane);
+            else add_products<Size, Blocks, kKeys / 16>(s, query_lane, key_lane);
             if (walk.at + kKeys > warp_least(walk.limit)) {
 #pragma unroll
                 for (int b = 0; b < Blocks; b++)
@@ -180,24 +160,7 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
         if (walk.at >= walk.count) more = next_segment(segments, walk, segment, visible, scratch);
         if (more) load_tile<Size, Exact, kKeys>(kKeyTile, k + (size_t)(walk.first + walk.at) * key_width, key_width, walk.count - walk.at, size);
         cp_async_commit();
-        if (takes_part) {
-#pragma unroll
-            for (int i = 0; i < kKeys / 16; i++) {
-                uint32_t a[Blocks][4];
-#pragma unroll
-                for (int b = 0; b < Blocks; b++) as_left(a[b], s[b][2 * i], s[b][2 * i + 1]);
-#pragma unroll
-                for (int step = 0; step < Size / 16; step++) {
-                    uint32_t values[4];
-                    ldmatrix_x4_trans(values, at_step<Size>(value_lane, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-                    for (int b = 0; b < Blocks; b++) {
-                        mma_bf16_16816(sums[b][2 * step], a[b], values[0], values[1]);
-                        mma_bf16_16816(sums[b][2 * step + 1], a[b], values[2], values[3]);
-                    }
-                }
-            }
-        }
+        if (takes_part) add_weighted<Size, Blocks, kKeys / 16>(sums, s, value_lane);
     }
     cp_async_wait<0>();
     __syncthreads();   // the queries' tile, which nobody reads any more, takes the output
