@@ -80,14 +80,18 @@ template <int Size> ELM_DEV smem_t at_step(smem_t a, int step) {
 // where Exact: the caller commits and waits; and synchronises the block in any case.
 template <int Size, bool Exact, int Rows> ELM_DEV void load_tile(uint32_t tile, const bf16* x, size_t stride, int count, int size) {
     if constexpr (Exact) {
-        const smem_t to = smem_addr(ELM_DYN_SMEM()) + tile;
-        static_assert(Rows * kPieces<Size> % kAttentionThreads == 0);
+        // A pass takes kAcross pieces of 128 / kAcross rows, a multiple of 8, so that a thread's places in the tile are a constant apart.
+        constexpr int kAcross = kTwoBits<Size> ? 4 : kPieces<Size> < 16 ? kPieces<Size> : 16, kDown = kAttentionThreads / kAcross;
+        static_assert(kPieces<Size> % kAcross == 0 && Rows % kDown == 0);
+        const int row = (int)threadIdx.x / kAcross, piece = (int)threadIdx.x % kAcross;
+        const smem_t to = fresh(smem_addr(ELM_DYN_SMEM()) + tile + tile_at<Size>(row, piece));
+        const size_t step = (size_t)fresh((int)stride) * kDown;
+        x += (size_t)row * stride + piece * 8;
 #pragma unroll
-        for (int i = 0; i < Rows * kPieces<Size> / kAttentionThreads; i++) {
-            const int at = (int)threadIdx.x + i * kAttentionThreads, row = at / kPieces<Size>, piece = at % kPieces<Size>;
-            const bool inside = row < count;
-            cp_async16(to + tile_at<Size>(row, piece), x + (inside ? (size_t)row * stride + piece * 8 : 0), inside ? 16 : 0);
-        }
+        for (int i = 0; i < Rows / kDown; i++, x += step)
+#pragma unroll
+            for (int across = 0; across < kPieces<Size> / kAcross; across++)
+                cp_async16(to + i * kDown * kRowBytes<Size> + across * kAcross * 16, x + across * kAcross * 8, row + i * kDown < count ? 16 : 0);
     } else {
         unsigned char* to = shared_at(tile);
         for (int at = (int)threadIdx.x; at < Rows * Size; at += kAttentionThreads) {
@@ -104,6 +108,8 @@ template <int Size> ELM_DEV smem_t right_lane(int lane) { return tile_at<Size>((
 
 // s[b][2 i], s[b][2 i + 1] += the 16 rows b at `left` times the rows 16 i .. 16 i + 15 at `right`, over the head, for b < Blocks and i < Count. Both addresses are the lane's.
 template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], smem_t left, smem_t right) {
+    left = fresh(left);
+    right = fresh(right);
 #pragma unroll
     for (int step = 0; step < Size / 16; step++) {
         uint32_t a[Blocks][4];
@@ -124,6 +130,7 @@ template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[
 
 // The same where the rows at the left are in registers already: left[b][step].
 template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], const uint32_t (&left)[Blocks][Size / 16][4], smem_t right) {
+    right = fresh(right);
 #pragma unroll
     for (int step = 0; step < Size / 16; step++)
 #pragma unroll
@@ -140,6 +147,7 @@ template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[
 
 // sums[b] (16 rows x Size) += p[b] (16 rows x 16 Count, as add_products leaves them, rounded to BF16) times the 16 Count rows at the lane's address `right`.
 template <int Size, int Blocks, int Count> ELM_DEV void add_weighted(float (&sums)[Blocks][Size / 8][4], const float (&p)[Blocks][2 * Count][4], smem_t right) {
+    right = fresh(right);
 #pragma unroll
     for (int i = 0; i < Count; i++) {
         uint32_t a[Blocks][4];

@@ -100,6 +100,7 @@ template <int Size, bool Exact>
 ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const int* queries, int rows, int store_rows, int max_context, int query_heads, int key_heads,
                               int size, float scale, int piece_keys, int slots, const bf16* q, const bf16* k, const bf16* v, float* sums_out, float* softmax_out) {
     constexpr int kKeys = kDecodeKeys<Size>;
+    constexpr bool kQueriesStay = Size <= 128;   // in registers
     constexpr uint32_t kQueryTile = kTeamRows * kRowBytes<Size>, kKeyTile = kKeys * kRowBytes<Size>, kStages = 2 * kQueryTile, kExchange = kStages + 4 * kKeyTile;
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     const smem_t shared = smem_addr(ELM_DYN_SMEM());
@@ -183,7 +184,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
     cp_async_commit();
 
     bool starts = true;
-    uint32_t query[1][Size / 16][4];
+    [[maybe_unused]] uint32_t query[1][Size / 16][4];
     float sums[1][Size / 8][4], top[2], total[2];
     for (;;) {
         const bool ends = at + keys.count >= piece.end;
@@ -211,11 +212,11 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
         // The warps share the 16-row blocks of the team; where there are fewer than warps, they also share the keys.
         const int team_rows = piece.members * piece.heads, row_warps = team_rows <= 16 ? 1 : team_rows <= 32 ? 2 : 4;
         const int row0 = warp % row_warps * 16;
+        const smem_t query_lane = shared + held * kQueryTile + row0 * kRowBytes<Size> + left_lane<Size>(lane);
         if (starts) {
-            if (row0 < team_rows) {
+            if (kQueriesStay && row0 < team_rows) {
 #pragma unroll
-                for (int step = 0; step < Size / 16; step++)
-                    ldmatrix_x4(query[0][step], at_step<Size>(shared + held * kQueryTile + left_lane<Size>(lane), 2 * step) + row0 * kRowBytes<Size>);
+                for (int step = 0; step < Size / 16; step++) ldmatrix_x4(query[0][step], at_step<Size>(query_lane, 2 * step));
             }
 #pragma unroll
             for (int i = 0; i < Size / 8; i++) sums[0][i][0] = sums[0][i][1] = sums[0][i][2] = sums[0][i][3] = 0.f;
@@ -226,7 +227,8 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
             for (int key = warp / row_warps * 16; key < keys.count; key += kAttentionWarps / row_warps * 16) {
                 const smem_t tile = shared + kStages + stage * 2 * kKeyTile + key * kRowBytes<Size>;
                 float s[1][2][4] = {};
-                add_products<Size, 1, 1>(s, query, tile + right_lane<Size>(lane));
+                if constexpr (kQueriesStay) add_products<Size, 1, 1>(s, query, tile + right_lane<Size>(lane));
+                else add_products<Size, 1, 1>(s, query_lane, tile + right_lane<Size>(lane));
                 if (key + 16 > keys.count) {
                     const int seen = keys.count - key - (lane & 3) * 2;
 #pragma unroll

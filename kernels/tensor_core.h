@@ -29,3 +29,11 @@ ELM_DEV void ldmatrix_x4(uint32_t (&r)[4], smem_t a) { elm::emulation::ldmatrix_
 ELM_DEV void ldmatrix_x4_trans(uint32_t (&r)[4], smem_t a) { elm::emulation::ldmatrix_x4(r, a, true); }
 ELM_DEV void mma_bf16_16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { elm::emulation::mma_bf16_16816(d, a, b0, b1); }
 #endif
+
+// Hides from the compiler where a value comes from, so that what a loop makes of it is made there each time instead of being held in registers throughout.
+#ifdef ELM_GPU
+ELM_DEV uint32_t fresh(uint32_t x) { asm volatile("" : "+r"(x)); return x; }
+#else
+ELM_DEV uint32_t fresh(uint32_t x) { return x; }
+#endif
+ELM_DEV int fresh(int x) { return (int)fresh((uint32_t)x); }
