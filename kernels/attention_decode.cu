@@ -237,25 +237,27 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
                         for (int e = 0; e < 4; e++)
                             if (i * 8 + e % 2 >= seen) s[0][i][e] = -infinity();
                 }
+                float kept[2];
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    // the first key of a block is always seen: the largest score is finite
+                    // the first of the 16 keys is always seen: the largest score is finite
                     float high = fmaxf(fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]), fmaxf(s[0][1][2 * half], s[0][1][2 * half + 1]));
                     high = fmaxf(high, __shfl_xor_sync(kAllLanes, high, 1));
                     high = fmaxf(fmaxf(top[half], high), __shfl_xor_sync(kAllLanes, high, 2));
-                    const float kept = exp2_approx((top[half] - high) * factor);
+                    kept[half] = exp2_approx((top[half] - high) * factor);
                     top[half] = high;
                     float sum = 0.f;
 #pragma unroll
                     for (int i = 0; i < 2; i++)
 #pragma unroll
                         for (int e = 0; e < 2; e++) sum += s[0][i][2 * half + e] = exp2_approx((s[0][i][2 * half + e] - high) * factor);
-                    total[half] = fmaf(total[half], kept, sum);
+                    total[half] = fmaf(total[half], kept[half], sum);
+                }
+                if (__ballot_sync(kAllLanes, kept[0] != 1.f || kept[1] != 1.f)) {
 #pragma unroll
-                    for (int i = 0; i < Size / 8; i++) {
-                        sums[0][i][2 * half] *= kept;
-                        sums[0][i][2 * half + 1] *= kept;
-                    }
+                    for (int i = 0; i < Size / 8; i++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) sums[0][i][e] *= kept[e / 2];
                 }
                 add_weighted<Size, 1, 1>(sums, s, tile + kKeyTile + left_lane<Size>(lane));
             }
