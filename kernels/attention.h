@@ -80,14 +80,18 @@ template <int Size> ELM_DEV smem_t at_step(smem_t a, int step) {
 // where Exact: the caller commits and waits; and synchronises the block in any case.
 template <int Size, bool Exact, int Rows> ELM_DEV void load_tile(uint32_t tile, const bf16* x, size_t stride, int count, int size) {
     if constexpr (Exact) {
-        const smem_t to = smem_addr(ELM_DYN_SMEM()) + tile;
-        static_assert(Rows * kPieces<Size> % kAttentionThreads == 0);
+        // A pass takes kAcross pieces of 128 / kAcross rows, a multiple of 8, so that a thread's places in the tile are a constant apart.
+        constexpr int kAcross = kTwoBits<Size> ? 4 : kPieces<Size> < 16 ? kPieces<Size> : 16, kDown = kAttentionThreads / kAcross;
+        static_assert(kPieces<Size> % kAcross == 0 && Rows % kDown == 0);
+        const int row = (int)threadIdx.x / kAcross, piece = (int)threadIdx.x % kAcross;
+        const smem_t to = fresh(smem_addr(ELM_DYN_SMEM()) + tile + tile_at<Size>(row, piece));
+        const size_t step = (size_t)fresh((int)stride) * kDown;
+        x += (size_t)row * stride + piece * 8;
 #pragma unroll
-        for (int i = 0; i < Rows * kPieces<Size> / kAttentionThreads; i++) {
-            const int at = (int)threadIdx.x + i * kAttentionThreads, row = at / kPieces<Size>, piece = at % kPieces<Size>;
-            const bool inside = row < count;
-            cp_async16(to + tile_at<Size>(row, piece), x + (inside ? (size_t)row * stride + piece * 8 : 0), inside ? 16 : 0);
-        }
+        for (int i = 0; i < Rows / kDown; i++, x += step)
+#pragma unroll
+            for (int across = 0; across < kPieces<Size> / kAcross; across++)
+                cp_async16(to + i * kDown * kRowBytes<Size> + across * kAcross * 16, x + across * kAcross * 8, row + i * kDown < count ? 16 : 0);
     } else {
         unsigned char* to = shared_at(tile);
         for (int at = (int)threadIdx.x; at < Rows * Size; at += kAttentionThreads) {
@@ -102,68 +106,93 @@ template <int Size> ELM_DEV smem_t left_lane(int lane) { return tile_at<Size>(la
 // ... and of the right operand whose 16 rows are the columns of the product.
 template <int Size> ELM_DEV smem_t right_lane(int lane) { return tile_at<Size>((lane & 7) + (lane >> 4 << 3), lane >> 3 & 1); }
 
-// s[2 i], s[2 i + 1] += 16 rows at `left` times the rows 16 i .. 16 i + 15 at `right`, over the head, for i < Count. Both addresses are the lane's.
-template <int Size, int Count> ELM_DEV void add_products(float (&s)[2 * Count][4], smem_t left, smem_t right) {
+// s[b][2 i], s[b][2 i + 1] += the 16 rows b at `left` times the rows 16 i .. 16 i + 15 at `right`, over the head, for b < Blocks and i < Count. Both addresses are the lane's.
+template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], smem_t left, smem_t right) {
+    left = fresh(left);
+    right = fresh(right);
 #pragma unroll
     for (int step = 0; step < Size / 16; step++) {
-        uint32_t a[4];
-        ldmatrix_x4(a, at_step<Size>(left, 2 * step));
+        uint32_t a[Blocks][4];
+#pragma unroll
+        for (int b = 0; b < Blocks; b++) ldmatrix_x4(a[b], at_step<Size>(left, 2 * step) + b * 16 * kRowBytes<Size>);
 #pragma unroll
         for (int i = 0; i < Count; i++) {
-            uint32_t b[4];
-            ldmatrix_x4(b, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
-            mma_bf16_16816(s[2 * i], a, b[0], b[1]);
-            mma_bf16_16816(s[2 * i + 1], a, b[2], b[3]);
+            uint32_t c[4];
+            ldmatrix_x4(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+#pragma unroll
+            for (int b = 0; b < Blocks; b++) {
+                mma_bf16_16816(s[b][2 * i], a[b], c[0], c[1]);
+                mma_bf16_16816(s[b][2 * i + 1], a[b], c[2], c[3]);
+            }
         }
     }
 }
 
-// The accumulators of two neighbouring 8-column parts as a left operand of 16 columns.
-ELM_DEV void as_left(uint32_t (&a)[4], const float (&s0)[4], const float (&s1)[4]) {
-    a[0] = pack_bf16(s0[0], s0[1]);
-    a[1] = pack_bf16(s0[2], s0[3]);
-    a[2] = pack_bf16(s1[0], s1[1]);
-    a[3] = pack_bf16(s1[2], s1[3]);
+// The same where the rows at the left are in registers already: left[b][step].
+template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], const uint32_t (&left)[Blocks][Size / 16][4], smem_t right) {
+    right = fresh(right);
+#pragma unroll
+    for (int step = 0; step < Size / 16; step++)
+#pragma unroll
+        for (int i = 0; i < Count; i++) {
+            uint32_t c[4];
+            ldmatrix_x4(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+#pragma unroll
+            for (int b = 0; b < Blocks; b++) {
+                mma_bf16_16816(s[b][2 * i], left[b][step], c[0], c[1]);
+                mma_bf16_16816(s[b][2 * i + 1], left[b][step], c[2], c[3]);
+            }
+        }
 }
 
-// sums (16 rows x Columns) += p (16 rows x 16 Count, accumulators) times the 16 Count rows of Columns at the lane's address `right`.
-template <int Size, int Columns, int Count> ELM_DEV void add_weighted(float (&sums)[Columns / 8][4], const float (&p)[2 * Count][4], smem_t right) {
+// sums[b] (16 rows x Size) += p[b] (16 rows x 16 Count, as add_products leaves them, rounded to BF16) times the 16 Count rows at the lane's address `right`.
+template <int Size, int Blocks, int Count> ELM_DEV void add_weighted(float (&sums)[Blocks][Size / 8][4], const float (&p)[Blocks][2 * Count][4], smem_t right) {
+    right = fresh(right);
 #pragma unroll
     for (int i = 0; i < Count; i++) {
-        uint32_t a[4];
-        as_left(a, p[2 * i], p[2 * i + 1]);
+        uint32_t a[Blocks][4];
 #pragma unroll
-        for (int step = 0; step < Columns / 16; step++) {
-            uint32_t b[4];
-            ldmatrix_x4_trans(b, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
-            mma_bf16_16816(sums[2 * step], a, b[0], b[1]);
-            mma_bf16_16816(sums[2 * step + 1], a, b[2], b[3]);
+        for (int b = 0; b < Blocks; b++) {
+            a[b][0] = pack_bf16(p[b][2 * i][0], p[b][2 * i][1]);
+            a[b][1] = pack_bf16(p[b][2 * i][2], p[b][2 * i][3]);
+            a[b][2] = pack_bf16(p[b][2 * i + 1][0], p[b][2 * i + 1][1]);
+            a[b][3] = pack_bf16(p[b][2 * i + 1][2], p[b][2 * i + 1][3]);
+        }
+#pragma unroll
+        for (int step = 0; step < Size / 16; step++) {
+            uint32_t c[4];
+            ldmatrix_x4_trans(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+#pragma unroll
+            for (int b = 0; b < Blocks; b++) {
+                mma_bf16_16816(sums[b][2 * step], a[b], c[0], c[1]);
+                mma_bf16_16816(sums[b][2 * step + 1], a[b], c[2], c[3]);
+            }
         }
     }
 }
 
 // Writes 16 rows of accumulators, times a factor for each half (rows 0-7 and 8-15), as BF16 rows of `size` elements, `stride` apart; rows from `count` on are left alone.
-// Where Exact they go through the warp's 16 rows at byte `tile` of shared memory, of tiles of Columns, so that the copy out is in pieces of 16 bytes.
-template <int Columns, bool Exact>
-ELM_DEV void write_rows(const float (&sums)[Columns / 8][4], float upper, float lower, uint32_t tile, bf16* y, size_t stride, int count, int size) {
+// Where Exact they go through the warp's 16 rows at byte `tile` of shared memory, as a tile, so that the copy out is in pieces of 16 bytes.
+template <int Size, bool Exact>
+ELM_DEV void write_rows(const float (&sums)[Size / 8][4], float upper, float lower, uint32_t tile, bf16* y, size_t stride, int count, int size) {
     const int lane = threadIdx.x % kWarp, row = lane >> 2, column = (lane & 3) * 2;
     if constexpr (Exact) {
         unsigned char* rows = shared_at(tile);
         __syncwarp();
 #pragma unroll
-        for (int i = 0; i < Columns / 8; i++) {
-            *(uint32_t*)(rows + tile_at<Columns>(row, i) + column * 2) = pack_bf16(sums[i][0] * upper, sums[i][1] * upper);
-            *(uint32_t*)(rows + tile_at<Columns>(row + 8, i) + column * 2) = pack_bf16(sums[i][2] * lower, sums[i][3] * lower);
+        for (int i = 0; i < Size / 8; i++) {
+            *(uint32_t*)(rows + tile_at<Size>(row, i) + column * 2) = pack_bf16(sums[i][0] * upper, sums[i][1] * upper);
+            *(uint32_t*)(rows + tile_at<Size>(row + 8, i) + column * 2) = pack_bf16(sums[i][2] * lower, sums[i][3] * lower);
         }
         __syncwarp();
 #pragma unroll
-        for (int at = lane; at < 16 * kPieces<Columns>; at += kWarp) {
-            const int r = at / kPieces<Columns>, piece = at % kPieces<Columns>;
-            if (r < count) *(uint4*)(y + (size_t)r * stride + piece * 8) = *(const uint4*)(rows + tile_at<Columns>(r, piece));
+        for (int at = lane; at < 16 * kPieces<Size>; at += kWarp) {
+            const int r = at / kPieces<Size>, piece = at % kPieces<Size>;
+            if (r < count) *(uint4*)(y + (size_t)r * stride + piece * 8) = *(const uint4*)(rows + tile_at<Size>(r, piece));
         }
     } else {
 #pragma unroll
-        for (int i = 0; i < Columns / 8; i++)
+        for (int i = 0; i < Size / 8; i++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 const int r = row + e / 2 * 8, c = i * 8 + column + e % 2;

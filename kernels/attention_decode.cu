@@ -100,6 +100,7 @@ template <int Size, bool Exact>
 ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const int* queries, int rows, int store_rows, int max_context, int query_heads, int key_heads,
                               int size, float scale, int piece_keys, int slots, const bf16* q, const bf16* k, const bf16* v, float* sums_out, float* softmax_out) {
     constexpr int kKeys = kDecodeKeys<Size>;
+    constexpr bool kQueriesStay = Size <= 128;   // in registers
     constexpr uint32_t kQueryTile = kTeamRows * kRowBytes<Size>, kKeyTile = kKeys * kRowBytes<Size>, kStages = 2 * kQueryTile, kExchange = kStages + 4 * kKeyTile;
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     const smem_t shared = smem_addr(ELM_DYN_SMEM());
@@ -183,8 +184,8 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
     cp_async_commit();
 
     bool starts = true;
-    uint32_t query[Size / 16][4];
-    float sums[Size / 8][4], top[2], total[2];
+    [[maybe_unused]] uint32_t query[1][Size / 16][4];
+    float sums[1][Size / 8][4], top[2], total[2];
     for (;;) {
         const bool ends = at + keys.count >= piece.end;
         bool more = true;
@@ -211,57 +212,54 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
         // The warps share the 16-row blocks of the team; where there are fewer than warps, they also share the keys.
         const int team_rows = piece.members * piece.heads, row_warps = team_rows <= 16 ? 1 : team_rows <= 32 ? 2 : 4;
         const int row0 = warp % row_warps * 16;
+        const smem_t query_lane = shared + held * kQueryTile + row0 * kRowBytes<Size> + left_lane<Size>(lane);
         if (starts) {
-            if (row0 < team_rows) {
+            if (kQueriesStay && row0 < team_rows) {
 #pragma unroll
-                for (int step = 0; step < Size / 16; step++)
-                    ldmatrix_x4(query[step], at_step<Size>(shared + held * kQueryTile + left_lane<Size>(lane), 2 * step) + row0 * kRowBytes<Size>);
+                for (int step = 0; step < Size / 16; step++) ldmatrix_x4(query[0][step], at_step<Size>(query_lane, 2 * step));
             }
 #pragma unroll
-            for (int i = 0; i < Size / 8; i++) sums[i][0] = sums[i][1] = sums[i][2] = sums[i][3] = 0.f;
+            for (int i = 0; i < Size / 8; i++) sums[0][i][0] = sums[0][i][1] = sums[0][i][2] = sums[0][i][3] = 0.f;
             top[0] = top[1] = -infinity();
             total[0] = total[1] = 0.f;
         }
         if (row0 < team_rows)
             for (int key = warp / row_warps * 16; key < keys.count; key += kAttentionWarps / row_warps * 16) {
                 const smem_t tile = shared + kStages + stage * 2 * kKeyTile + key * kRowBytes<Size>;
-                float s[2][4] = {};
-#pragma unroll
-                for (int step = 0; step < Size / 16; step++) {
-                    uint32_t b[4];
-                    ldmatrix_x4(b, at_step<Size>(tile + right_lane<Size>(lane), 2 * step));
-                    mma_bf16_16816(s[0], query[step], b[0], b[1]);
-                    mma_bf16_16816(s[1], query[step], b[2], b[3]);
-                }
+                float s[1][2][4] = {};
+                if constexpr (kQueriesStay) add_products<Size, 1, 1>(s, query, tile + right_lane<Size>(lane));
+                else add_products<Size, 1, 1>(s, query_lane, tile + right_lane<Size>(lane));
                 if (key + 16 > keys.count) {
                     const int seen = keys.count - key - (lane & 3) * 2;
 #pragma unroll
                     for (int i = 0; i < 2; i++)
 #pragma unroll
                         for (int e = 0; e < 4; e++)
-                            if (i * 8 + e % 2 >= seen) s[i][e] = -infinity();
+                            if (i * 8 + e % 2 >= seen) s[0][i][e] = -infinity();
                 }
+                float kept[2];
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
-                    // the first key of a block is always seen: the largest score is finite
-                    float high = fmaxf(fmaxf(s[0][2 * half], s[0][2 * half + 1]), fmaxf(s[1][2 * half], s[1][2 * half + 1]));
+                    // the first of the 16 keys is always seen: the largest score is finite
+                    float high = fmaxf(fmaxf(s[0][0][2 * half], s[0][0][2 * half + 1]), fmaxf(s[0][1][2 * half], s[0][1][2 * half + 1]));
                     high = fmaxf(high, __shfl_xor_sync(kAllLanes, high, 1));
                     high = fmaxf(fmaxf(top[half], high), __shfl_xor_sync(kAllLanes, high, 2));
-                    const float kept = exp2_approx((top[half] - high) * factor);
+                    kept[half] = exp2_approx((top[half] - high) * factor);
                     top[half] = high;
                     float sum = 0.f;
 #pragma unroll
                     for (int i = 0; i < 2; i++)
 #pragma unroll
-                        for (int e = 0; e < 2; e++) sum += s[i][2 * half + e] = exp2_approx((s[i][2 * half + e] - high) * factor);
-                    total[half] = fmaf(total[half], kept, sum);
-#pragma unroll
-                    for (int i = 0; i < Size / 8; i++) {
-                        sums[i][2 * half] *= kept;
-                        sums[i][2 * half + 1] *= kept;
-                    }
+                        for (int e = 0; e < 2; e++) sum += s[0][i][2 * half + e] = exp2_approx((s[0][i][2 * half + e] - high) * factor);
+                    total[half] = fmaf(total[half], kept[half], sum);
                 }
-                add_weighted<Size, Size, 1>(sums, s, tile + kKeyTile + left_lane<Size>(lane));
+                if (__ballot_sync(kAllLanes, kept[0] != 1.f || kept[1] != 1.f)) {
+#pragma unroll
+                    for (int i = 0; i < Size / 8; i++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) sums[0][i][e] *= kept[e / 2];
+                }
+                add_weighted<Size, 1, 1>(sums, s, tile + kKeyTile + left_lane<Size>(lane));
             }
 
         if (ends) {
@@ -274,7 +272,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                     for (int i = 0; i < Size / 8; i++)
 #pragma unroll
-                        for (int e = 0; e < 4; e++) slot[(i * 4 + e) * kWarp] = sums[i][e];
+                        for (int e = 0; e < 4; e++) slot[(i * 4 + e) * kWarp] = sums[0][i][e];
 #pragma unroll
                     for (int e = 0; e < 2; e++) {
                         float sum = total[e];
@@ -293,7 +291,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                         for (int i = 0; i < Size / 8; i++)
 #pragma unroll
-                            for (int c = 2 * e; c < 2 * e + 2; c++) sums[i][c] = sums[i][c] * mine + slot[(i * 4 + c) * kWarp] * theirs;
+                            for (int c = 2 * e; c < 2 * e + 2; c++) sums[0][i][c] = sums[0][i][c] * mine + slot[(i * 4 + c) * kWarp] * theirs;
                     }
                 }
             }
@@ -315,10 +313,10 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
 #pragma unroll
                         for (int i = 0; i < Size / 8; i++) {
                             if constexpr (Exact) {
-                                *(float2*)(out + i * 8) = float2{sums[i][2 * half], sums[i][2 * half + 1]};
+                                *(float2*)(out + i * 8) = float2{sums[0][i][2 * half], sums[0][i][2 * half + 1]};
                             } else {
-                                if (i * 8 + (lane & 3) * 2 < size) out[i * 8] = sums[i][2 * half];
-                                if (i * 8 + (lane & 3) * 2 + 1 < size) out[i * 8 + 1] = sums[i][2 * half + 1];
+                                if (i * 8 + (lane & 3) * 2 < size) out[i * 8] = sums[0][i][2 * half];
+                                if (i * 8 + (lane & 3) * 2 + 1 < size) out[i * 8 + 1] = sums[0][i][2 * half + 1];
                             }
                         }
                     }

@@ -12,12 +12,12 @@ constexpr int kKeys = 64;
 
 template <int Size, int Blocks> constexpr int kForwardRows = kAttentionWarps * 16 * Blocks;
 
-// The keys that a block works on now: `at` .. at + 63 of `count` keys of a segment, and how many of the segment's keys this lane's row sees.
+// The keys that a block works on now: `at` .. at + 63 of `count` keys of a segment; how many of the segment's keys this lane's row sees, and the fewest and most that a row of the warp sees.
 struct KeyWalk {
-    int segment, first, count, at, limit;
+    int segment, first, count, at, limit, fewest, most;
 };
 
-// The least and the greatest value over the block.
+// The least value over the block.
 ELM_DEV int block_least(int x, int* scratch) {
     x = warp_least(x);
     if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = x;
@@ -40,6 +40,8 @@ ELM_DEV bool next_segment(const Segments& segments, KeyWalk& walk, int segment, 
     }
     const int next = block_least(found, scratch);
     walk.limit = found == next ? limit : 0;
+    walk.fewest = warp_least(walk.limit);
+    walk.most = warp_greatest(walk.limit);
     walk.count = -block_least(-walk.limit, scratch + kAttentionWarps);
     __syncthreads();
     if (next == kNone) return false;
@@ -76,7 +78,7 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
         if (context <= 0) segment = -1;
     }
 
-    KeyWalk walk{-1, 0, 0, 0, 0};
+    KeyWalk walk{-1, 0, 0, 0, 0, 0, 0};
     bool more = next_segment(segments, walk, segment, visible, scratch);
     load_tile<Size, Exact, kRows>(0, q, width, rows - row0, size);
     if (more) load_tile<Size, Exact, kKeys>(kKeyTile, k + walk.first * key_width, key_width, walk.count, size);
@@ -86,11 +88,11 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
     float top[Blocks][2], total[Blocks][2] = {};
 #pragma unroll
     for (int b = 0; b < Blocks; b++) top[b][0] = top[b][1] = -infinity();
-    uint32_t query[kQueriesStay ? Blocks : 1][kQueriesStay ? Size / 16 : 1][4];
+    [[maybe_unused]] uint32_t query[Blocks][Size / 16][4];
     const float factor = scale * kLog2E;
     const smem_t query_lane = shared + warp * 16 * Blocks * kRowBytes<Size> + left_lane<Size>(lane);
     const smem_t key_lane = shared + kKeyTile + right_lane<Size>(lane), value_lane = shared + kValueTile + left_lane<Size>(lane);
-    bool first = true;
+    [[maybe_unused]] bool first = true;
 
     while (more) {
         cp_async_wait<0>();
@@ -107,32 +109,12 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
                 first = false;
             }
 
-        const bool takes_part = walk.at < warp_greatest(walk.limit);
+        const bool takes_part = walk.at < walk.most;
         float s[Blocks][kKeys / 8][4] = {};
         if (takes_part) {
-#pragma unroll
-            for (int step = 0; step < Size / 16; step++) {
-                uint32_t a[Blocks][4];
-#pragma unroll
-                for (int b = 0; b < Blocks; b++)
-                    if constexpr (kQueriesStay) {
-#pragma unroll
-                        for (int e = 0; e < 4; e++) a[b][e] = query[b][step][e];
-                    } else {
-                        ldmatrix_x4(a[b], at_step<Size>(query_lane, 2 * step) + b * 16 * kRowBytes<Size>);
-                    }
-#pragma unroll
-                for (int i = 0; i < kKeys / 16; i++) {
-                    uint32_t keys[4];
-                    ldmatrix_x4(keys, at_step<Size>(key_lane, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-                    for (int b = 0; b < Blocks; b++) {
-                        mma_bf16_16816(s[b][2 * i], a[b], keys[0], keys[1]);
-                        mma_bf16_16816(s[b][2 * i + 1], a[b], keys[2], keys[3]);
-                    }
-                }
-            }
-            if (walk.at + kKeys > warp_least(walk.limit)) {
+            if constexpr (kQueriesStay) add_products<Size, Blocks, kKeys / 16>(s, query, key_lane);
+            else add_products<Size, Blocks, kKeys / 16>(s, query_lane, key_lane);
+            if (walk.at + kKeys > walk.fewest) {
 #pragma unroll
                 for (int b = 0; b < Blocks; b++)
 #pragma unroll
@@ -145,6 +127,8 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
                         }
                     }
             }
+            float kept[Blocks][2];
+            bool changed = false;
 #pragma unroll
             for (int b = 0; b < Blocks; b++)
 #pragma unroll
@@ -155,8 +139,9 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
                     high = fmaxf(high, __shfl_xor_sync(kAllLanes, high, 1));
                     high = fmaxf(high, __shfl_xor_sync(kAllLanes, high, 2));
                     // a row that has seen nothing yet shifts by 0: -infinity - -infinity is no number
-                    const float shift = high == -infinity() ? 0.f : high * factor;
-                    const float kept = exp2_approx(fmaf(top[b][half], factor, -shift));
+                    const float finite = high == -infinity() ? 0.f : high, shift = finite * factor;
+                    kept[b][half] = exp2_approx((top[b][half] - finite) * factor);
+                    changed |= kept[b][half] != 1.f;
                     top[b][half] = high;
                     float sum = 0.f;
 #pragma unroll
@@ -165,13 +150,16 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
                         s[b][i][2 * half + 1] = exp2_approx(fmaf(s[b][i][2 * half + 1], factor, -shift));
                         sum += s[b][i][2 * half] + s[b][i][2 * half + 1];
                     }
-                    total[b][half] = fmaf(total[b][half], kept, sum);
-#pragma unroll
-                    for (int i = 0; i < Size / 8; i++) {
-                        sums[b][i][2 * half] *= kept;
-                        sums[b][i][2 * half + 1] *= kept;
-                    }
+                    total[b][half] = fmaf(total[b][half], kept[b][half], sum);
                 }
+            if (__ballot_sync(kAllLanes, changed)) {   // the largest scores soon stand
+#pragma unroll
+                for (int b = 0; b < Blocks; b++)
+#pragma unroll
+                    for (int i = 0; i < Size / 8; i++)
+#pragma unroll
+                        for (int e = 0; e < 4; e++) sums[b][i][e] *= kept[b][e / 2];
+            }
         }
 
         cp_async_wait<0>();
@@ -180,24 +168,7 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
         if (walk.at >= walk.count) more = next_segment(segments, walk, segment, visible, scratch);
         if (more) load_tile<Size, Exact, kKeys>(kKeyTile, k + (size_t)(walk.first + walk.at) * key_width, key_width, walk.count - walk.at, size);
         cp_async_commit();
-        if (takes_part) {
-#pragma unroll
-            for (int i = 0; i < kKeys / 16; i++) {
-                uint32_t a[Blocks][4];
-#pragma unroll
-                for (int b = 0; b < Blocks; b++) as_left(a[b], s[b][2 * i], s[b][2 * i + 1]);
-#pragma unroll
-                for (int step = 0; step < Size / 16; step++) {
-                    uint32_t values[4];
-                    ldmatrix_x4_trans(values, at_step<Size>(value_lane, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-                    for (int b = 0; b < Blocks; b++) {
-                        mma_bf16_16816(sums[b][2 * step], a[b], values[0], values[1]);
-                        mma_bf16_16816(sums[b][2 * step + 1], a[b], values[2], values[3]);
-                    }
-                }
-            }
-        }
+        if (takes_part) add_weighted<Size, Blocks, kKeys / 16>(sums, s, value_lane);
     }
     cp_async_wait<0>();
     __syncthreads();   // the queries' tile, which nobody reads any more, takes the output

@@ -79,3 +79,12 @@ ELM_DEV void mma_bf16_16816(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, 
 }
 
 #undef ELM_FROM
+
+// Hides from the compiler where a value comes from, so that what a loop makes of it is made there each time instead of being held in registers throughout.
+ELM_DEV uint32_t fresh(uint32_t x) {
+#ifdef ELM_GPU
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+ELM_DEV int fresh(int x) { return (int)fresh((uint32_t)x); }

@@ -211,6 +211,102 @@ public sealed class CudaAttentionTests
     }
 
     [TestMethod]
+    public void GradientsMatchTheReference()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        foreach (TestPlan plan in TestPlan.All)
+            foreach (AttentionShape shape in Shapes)
+                CheckBackward(cuda, plan, shape, $"{plan.Rows} rows, {shape}");
+    }
+
+    [TestMethod]
+    public void GradientsOfRootsAloneMatchTheReference()
+    {
+        // Without children the query heads of a key head are added up in one block, where the blocks suffice.
+        using CudaBackend cuda = CudaDevice.Open();
+        TestPlan plan = TestPlan.Packed([(150, -1)], [(1, -1)], [(100, -1)], [(60, -1)]);
+        foreach (AttentionShape shape in new AttentionShape[] { new(4, 2, 32, 0.2f), new(6, 2, 24, 0.2f) })
+            CheckBackward(cuda, plan, shape, $"{shape}");
+    }
+
+    [TestMethod]
+    public void GradientsOfRowsThatAreNotAlignedMatchTheReference()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        CheckBackward(cuda, TestPlan.All[2], new AttentionShape(4, 2, 32, 0.17f), "not aligned", shift: 2);
+    }
+
+    [TestMethod]
+    public void GradientsAreTheSlopesOfAttention()
+    {
+        // The loss sum(dy * y) along a random direction of q, k and v, by a central difference of the reference in double precision.
+        using CudaBackend cuda = CudaDevice.Open();
+        TestPlan plan = TestPlan.All[1];
+        AttentionShape shape = new(4, 2, 32, 0.2f);
+        Inputs x = new(cuda, shape, plan.Rows, plan.Rows, 0);
+        (float[] dq, float[] dk, float[] dv, double[] dy) = x.Differentiate(plan);
+        foreach ((double[] values, float[] gradient) in new[] { (x.Query, dq), (x.Key, dk), (x.Value, dv) })
+        {
+            const double Step = 1e-4;
+            double[] direction = Doubles(Normal(9, values.Length)), start = [.. values];
+            double[] losses = new double[2];
+            for (int side = 0; side < 2; side++)
+            {
+                for (int i = 0; i < values.Length; i++)
+                    values[i] = start[i] + (side == 0 ? -Step : Step) * direction[i];
+                losses[side] = Reference(plan.Segments, plan.Queries, shape, x).Y.Zip(dy, (a, b) => a * b).Sum();
+            }
+            start.CopyTo(values, 0);
+            double slope = (losses[1] - losses[0]) / (2 * Step), got = 0, size = 0;
+            for (int i = 0; i < values.Length; i++)
+            {
+                got += gradient[i] * direction[i];
+                size += gradient[i] * direction[i] * gradient[i] * direction[i];
+            }
+            // Each element's error is independent and at most a few units of 2^-8 of it.
+            Assert.AreEqual(slope, got, 4 * Math.Sqrt(size) / 256, "slope");
+        }
+    }
+
+    [TestMethod]
+    public void KeysThatNobodySeesHaveNoGradient()
+    {
+        // Rows 3 and 4 of the store belong to no segment; queries 3 to 5 see nothing, or do not fit the plan.
+        using CudaBackend cuda = CudaDevice.Open();
+        AttentionShape shape = new(2, 1, 32, 0.2f);
+        AttentionPlan plan = new(cuda.Put([0, 3, -1, 5, 1, 0], 2, 3), cuda.Put([0, 1, 0, 2, 0, 3, 0, 0, 0, 9, 1, 2], 6, 2), cuda.Put([0, 6], 1, 2), 4);
+        Inputs x = new(cuda, shape, 6, 6, 0);
+        Tensor y = Blank(cuda, 6, 64), log = cuda.Blank(6, 2), dq = Blank(cuda, 6, 64), dk = Blank(cuda, 6, 32), dv = Blank(cuda, 6, 32);
+        cuda.Attention(plan, shape, x.Q, x.K, x.V, y, log);
+        cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
+        SameBits(new float[3 * 64], Get(cuda, dq).AsSpan(3 * 64), "dq");
+        SameBits(new float[3 * 32], Get(cuda, dk).AsSpan(3 * 32), "dk");
+        SameBits(new float[3 * 32], Get(cuda, dv).AsSpan(3 * 32), "dv");
+        Assert.IsTrue(Get(cuda, dv).Take(3 * 32).All(value => float.IsFinite(value) && value != 0));
+    }
+
+    [TestMethod]
+    public void GradientsHaveTheSameBitsAndAllocateNothing()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        AttentionShape shape = new(6, 2, 64, 0.125f);
+        TestPlan packed = TestPlan.All[1];
+        AttentionPlan plan = packed.On(cuda);
+        Inputs x = new(cuda, shape, packed.Rows, packed.Rows, 0);
+        Tensor y = Blank(cuda, packed.Rows, x.Q.Columns), log = cuda.Blank(packed.Rows, shape.QueryHeads);
+        Tensor dq = Blank(cuda, packed.Rows, x.Q.Columns), dk = Blank(cuda, packed.Rows, x.K.Columns), dv = Blank(cuda, packed.Rows, x.K.Columns);
+        cuda.Attention(plan, shape, x.Q, x.K, x.V, y, log);
+        cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
+        float[][] first = [Get(cuda, dq), Get(cuda, dk), Get(cuda, dv)];
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
+        Assert.AreEqual(before, GC.GetAllocatedBytesForCurrentThread());
+        SameBits(first[0], Get(cuda, dq), "dq");
+        SameBits(first[1], Get(cuda, dk), "dk");
+        SameBits(first[2], Get(cuda, dv), "dv");
+    }
+
+    [TestMethod]
     public void WrongShapesAreRefused()
     {
         using CudaBackend cuda = CudaDevice.Open();
@@ -273,6 +369,66 @@ public sealed class CudaAttentionTests
             }
         }
         return (y, bound, log, logBound);
+    }
+
+    /// <summary>
+    /// Compares gradients with those in double precision. On top of the float32 errors of <see cref="Reference"/>, with u = 2^-8: dy * y sums y rounded to BF16, which shifts ds by p scale u sum |dy y|; p and
+    /// ds are rounded before their products; so are dq, dk and dv.
+    /// </summary>
+    private static void CheckBackward(CudaBackend cuda, TestPlan plan, AttentionShape shape, string what, int shift = 0)
+    {
+        const double Half = 1.01 / 256, Single = 1.0 / (1 << 24);
+        Inputs x = new(cuda, shape, plan.Rows, plan.Rows, shift);
+        (float[] dq, float[] dk, float[] dv, double[] dy) = x.Differentiate(plan);
+        double[] wantedQ = new double[dq.Length], wantedK = new double[dk.Length], wantedV = new double[dv.Length];
+        double[] boundQ = new double[dq.Length], boundK = new double[dk.Length], boundV = new double[dv.Length];
+        int size = shape.HeadSize, width = shape.QueryHeads * size, keyWidth = shape.KeyHeads * size;
+        for (int i = 0; i < plan.Rows; i++)
+        {
+            int[] rows = [.. Visible(plan.Segments, plan.Queries[2 * i], plan.Queries[2 * i + 1])];
+            for (int head = 0; head < shape.QueryHeads; head++)
+            {
+                int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
+                (double[] p, _, double largest) = Weights(shape, x, rows, at, keyAt);
+                double single = Single * (2 * (size + 8) * (1 + largest) + plan.Rows * shape.QueryHeads + 8), mean = 0, slopeSizes = 0;
+                double[] dp = new double[rows.Length], dpSizes = new double[rows.Length];
+                for (int j = 0; j < size; j++)
+                {
+                    double y = 0;
+                    for (int r = 0; r < rows.Length; r++)
+                    {
+                        double term = dy[at + j] * x.Value[rows[r] * keyWidth + keyAt + j];
+                        dp[r] += term;
+                        dpSizes[r] += Math.Abs(term);
+                        y += p[r] * x.Value[rows[r] * keyWidth + keyAt + j];
+                        slopeSizes += p[r] * Math.Abs(term);
+                    }
+                    mean += dy[at + j] * y;
+                }
+                for (int r = 0; r < rows.Length; r++)
+                {
+                    double ds = p[r] * (dp[r] - mean) * shape.Scale;
+                    // y itself errs by u (sum p |v| + |y|), at most 2 u sum p |v|
+                    double dsBound = Half * Math.Abs(ds) + p[r] * shape.Scale * (2 * Half * slopeSizes + single * (dpSizes[r] + slopeSizes));
+                    for (int j = 0; j < size; j++)
+                    {
+                        int key = rows[r] * keyWidth + keyAt + j;
+                        wantedQ[at + j] += ds * x.Key[key];
+                        wantedK[key] += ds * x.Query[at + j];
+                        wantedV[key] += p[r] * dy[at + j];
+                        boundQ[at + j] += dsBound * Math.Abs(x.Key[key]) + single * Math.Abs(ds * x.Key[key]);
+                        boundK[key] += dsBound * Math.Abs(x.Query[at + j]) + single * Math.Abs(ds * x.Query[at + j]);
+                        boundV[key] += (Half + single) * p[r] * Math.Abs(dy[at + j]);
+                    }
+                }
+            }
+        }
+        foreach ((double[] wanted, double[] bound, float[] got, string name) in new[] { (wantedQ, boundQ, dq, "dq"), (wantedK, boundK, dk, "dk"), (wantedV, boundV, dv, "dv") })
+        {
+            for (int i = 0; i < wanted.Length; i++)
+                bound[i] += Half * Math.Abs(wanted[i]);
+            Within(wanted, bound, got, $"{what}, {name}");
+        }
     }
 
     /// <summary>Probabilities over the rows, their log-sum-exp, and the largest scaled sum of |q k|.</summary>
@@ -366,6 +522,18 @@ public sealed class CudaAttentionTests
             Tensor y = Blank(cuda, Q.Rows, Q.Columns, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads);
             cuda.Attention(plan, shape, Q, K, V, y, log);
             return (Get(cuda, y), cuda.Get(log));
+        }
+
+        /// <summary>Gradients of sum(dy * y) for random dy, which it returns too; attention runs first, for y and the log-sum-exp.</summary>
+        public (float[] Q, float[] K, float[] V, double[] Dy) Differentiate(TestPlan plan)
+        {
+            float[] slopes = Normal(4, Q.Count);
+            Tensor y = Blank(cuda, Q.Rows, Q.Columns, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads), dy = cuda.Put(slopes, Q.Rows, Q.Columns, ElementType.BF16, shift);
+            Tensor dq = Blank(cuda, Q.Rows, Q.Columns, shift), dk = Blank(cuda, K.Rows, K.Columns, shift), dv = Blank(cuda, K.Rows, K.Columns, shift);
+            AttentionPlan native = plan.On(cuda);
+            cuda.Attention(native, shape, Q, K, V, y, log);
+            cuda.AttentionBackward(native, shape, Q, K, V, y, log, dy, dq, dk, dv);
+            return (Get(cuda, dq), Get(cuda, dk), Get(cuda, dv), Rounded(slopes, ElementType.BF16));
         }
     }
 

@@ -36,8 +36,71 @@ public sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
+    /// <remarks>A query that does not fit the plan adds nothing, and its dq is 0: attention gave NaN for it.</remarks>
     public void AttentionBackward(in AttentionPlan plan, AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp,
-        Tensor dy, Tensor dq, Tensor dk, Tensor dv) => throw new NotSupportedException();
+        Tensor dy, Tensor dq, Tensor dk, Tensor dv)
+    {
+        CheckAttention(plan, shape, q, k, v);
+        Require.Shape(plan.Trees, ElementType.I32, plan.Trees.Rows, 2);
+        Require.That(k.Rows == q.Rows, "the backward pass needs one store row for each query row", nameof(k));
+        Require.Shape(y, ElementType.BF16, q.Rows, q.Columns);
+        Require.Shape(logSumExp, ElementType.F32, q.Rows, shape.QueryHeads);
+        Require.Shape(dy, ElementType.BF16, q.Rows, q.Columns);
+        Require.Shape(dq, ElementType.BF16, q.Rows, q.Columns);
+        Require.Shape(dk, ElementType.BF16, k.Rows, k.Columns);
+        Require.Shape(dv, ElementType.BF16, k.Rows, k.Columns);
+        if (q.Rows == 0)
+            return;
+        bool exact = IsTileSize(shape.HeadSize) && Aligned(q) && Aligned(k) && Aligned(v) && Aligned(dy) && Aligned(dq) && Aligned(dk) && Aligned(dv);
+        int size = exact ? shape.HeadSize : shape.HeadSize <= 64 ? 64 : LargestHead, rowBlocks = exact && size < LargestHead ? 2 : 1;
+        int rows = q.Rows, tiles = Tiles(rows, 32), padded = tiles * 32, shares = HeadShares(plan, shape, Tiles(rows, 32 * rowBlocks));
+        // 8-byte loads of y and dy
+        bool vectors = shape.HeadSize % 4 == 0 && y.Address % 8 == 0 && dy.Address % 8 == 0;
+
+        long statistics = 2L * shape.QueryHeads * padded, partial = shares == 1 ? 0 : 2L * shares * k.Count;
+        nint workspace = Workspace(statistics + padded + partial + ((long)tiles * tiles + 3) / 4).Address;
+        nint checkedSegments = workspace + (nint)(statistics * sizeof(float)), partialSums = checkedSegments + padded * sizeof(int);
+        nint table = partialSums + (nint)(partial * sizeof(float));
+
+        Get("attention_backward_prepare").Launch(checked((int)(((long)padded * shape.QueryHeads + 3) / 4)), AttentionThreads, 0,
+            plan.Segments, plan.Segments.Rows, plan.Queries, rows, padded, plan.MaxContext, shape.QueryHeads, shape.HeadSize, vectors ? 1 : 0, y, dy, logSumExp,
+            workspace, checkedSegments);
+        Get("attention_backward_table").Launch(new Grid(tiles, Tiles(tiles, 64)), AttentionThreads, 0,
+            plan.Segments, plan.Segments.Rows, plan.Queries, checkedSegments, rows, table);
+        (string byKeys, string byQueries) = (exact, size) switch
+        {
+            (true, 32) => ("attention_backward_keys_32", "attention_backward_queries_32"),
+            (true, 64) => ("attention_backward_keys_64", "attention_backward_queries_64"),
+            (true, 96) => ("attention_backward_keys_96", "attention_backward_queries_96"),
+            (true, 128) => ("attention_backward_keys_128", "attention_backward_queries_128"),
+            (true, _) => ("attention_backward_keys_256", "attention_backward_queries_256"),
+            (false, 64) => ("attention_backward_keys_any_64", "attention_backward_queries_any_64"),
+            (false, _) => ("attention_backward_keys_any_256", "attention_backward_queries_any_256"),
+        };
+        int keys = 32 * rowBlocks, queries = 64 * rowBlocks;
+        Get(byKeys).Launch(new Grid(Tiles(rows, keys), shape.KeyHeads * shares), AttentionThreads, (2 * keys + 128) * size * 2 + keys * 128 + 1024,
+            plan.Segments, plan.Segments.Rows, plan.Queries, checkedSegments, table, rows, padded, shape.QueryHeads, shape.KeyHeads, shape.HeadSize, shape.Scale, shares,
+            q, k, v, dy, workspace, dk, dv, partialSums);
+        if (shares > 1)
+            Get("attention_backward_sum").Launch(new Grid((int)Math.Min((k.Count + 255) / 256, 8L * multiprocessors), 2), 256, 0, partialSums, shares, k.Count, dk, dv);
+        Get(byQueries).Launch(new Grid(Tiles(rows, queries), shape.QueryHeads), AttentionThreads, (2 * queries + 128) * size * 2,
+            plan.Segments, plan.Segments.Rows, plan.Queries, checkedSegments, table, rows, padded, shape.QueryHeads, shape.KeyHeads, shape.HeadSize, shape.Scale,
+            q, k, v, dy, workspace, dq);
+    }
+
+    /// <summary>
+    /// Over how many blocks the query heads of a key head are spread, where each has a tile of keys. All of them where segments have children: all rows of a tree see its root, so that the root's
+    /// tiles take far longer than the others. Else the fewest that fill the device; each costs float32 sums as large as dk and dv.
+    /// </summary>
+    private int HeadShares(in AttentionPlan plan, AttentionShape shape, int keyTiles)
+    {
+        int group = shape.QueryHeads / shape.KeyHeads, shares = 1;
+        if (plan.Segments.Rows > plan.Trees.Rows)
+            return group;
+        while (shares < group && (group % shares != 0 || (long)keyTiles * shape.KeyHeads * shares < 4 * multiprocessors))
+            shares++;
+        return shares;
+    }
 
     private void AttendManyRows(in AttentionPlan plan, AttentionShape shape, bool exact, int size, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
