@@ -34,11 +34,16 @@ public sealed unsafe class ContractBackend(IBackend cpu, ElementType activations
     /// <summary>Sees the logits of each draw just before it.</summary>
     public Action<Tensor>? BeforeSample { get; set; }
 
+    /// <summary>Bytes that can be allocated at once.</summary>
+    public long Capacity { get; set; } = long.MaxValue;
+
     private long allocated;
 
     public DeviceBuffer Allocate(long bytes)
     {
         NotRecording();
+        if (allocated + bytes > Capacity)
+            throw new ElmException($"the device is full: {bytes} bytes were asked for");
         allocated += bytes;
         PeakBytes = Math.Max(PeakBytes, allocated);
         DeviceBuffer buffer = new Counted(this, cpu.Allocate(bytes));

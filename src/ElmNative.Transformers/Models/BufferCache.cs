@@ -7,13 +7,14 @@ namespace ElmNative.Transformers.Models;
 /// Keeps device buffers for reuse: passes and generations rent what they need and give it back, so that steady work allocates nothing.
 /// Sizes are rounded up to an eighth of their power of two, so that similar requests share buffers.
 /// </summary>
-internal sealed class BufferCache(IBackend backend) : IDisposable
+/// <param name="allocate">makes a buffer, as <see cref="IBackend.Allocate"/></param><param name="activations">the backend's type of activations</param>
+internal sealed class BufferCache(Func<long, DeviceBuffer> allocate, ElementType activations) : IDisposable
 {
     private readonly List<DeviceBuffer> free = [];
     private readonly HashSet<DeviceBuffer> rented = [];
 
     /// <summary>The backend's type of activations.</summary>
-    public ElementType ActivationType { get; } = backend.ActivationType;
+    public ElementType ActivationType => activations;
 
     /// <summary>A [rows, columns] tensor with uninitialised content; its buffer goes back with <see cref="Return"/>.</summary>
     public Tensor Rent(ElementType type, int rows, int columns)
@@ -31,7 +32,7 @@ internal sealed class BufferCache(IBackend backend) : IDisposable
         }
         else
         {
-            buffer = backend.Allocate(bytes);
+            buffer = Allocate(bytes);
         }
         rented.Add(buffer);
         return buffer.As(type, rows, columns);
@@ -61,7 +62,22 @@ internal sealed class BufferCache(IBackend backend) : IDisposable
         rented.Clear();
     }
 
-    private static long RoundUp(long bytes)
+    /// <summary>A device that is full has room again once what nobody uses is given back.</summary>
+    private DeviceBuffer Allocate(long bytes)
+    {
+        try
+        {
+            return allocate(bytes);
+        }
+        catch (ElmException) when (free.Count > 0)
+        {
+            Trim();
+            return allocate(bytes);
+        }
+    }
+
+    /// <summary>The size of the buffer that holds so many bytes.</summary>
+    public static long RoundUp(long bytes)
     {
         long step = Math.Max(64, (long)(BitOperations.RoundUpToPowerOf2((ulong)bytes) >> 4));
         return (bytes + step - 1) / step * step;

@@ -24,7 +24,8 @@ public sealed class LanguageModel : IDisposable
         Tokenizer = tokenizer;
         ChatTemplate = chatTemplate;
         Weights = new DecoderWeights(source);
-        Buffers = new BufferCache(backend);
+        Buffers = new BufferCache(backend.Allocate, backend.ActivationType);
+        Tensors = new LayerTensors(Config, backend.ActivationType);
         Decoder = new Decoder(backend, Config, Weights);
         rotary = new RotaryTable(backend, Config.RotaryFrequencies, Config.RotaryScale);
     }
@@ -102,7 +103,7 @@ public sealed class LanguageModel : IDisposable
     public double EmbeddingRms => embeddingRms >= 0 ? embeddingRms : embeddingRms = MeasureEmbeddingRms();
 
     /// <summary>Bytes that <see cref="Forward"/> keeps for each row of a pass that will be walked back.</summary>
-    public long TrainingBytesPerRow => Decoder.TrainingBytesPerRow;
+    public long TrainingBytesPerRow => Tensors.TrainingBytesPerRow;
 
     /// <summary>The type that activations are rounded to: F32, or BF16 on a GPU.</summary>
     public ElementType ActivationType => Backend.ActivationType;
@@ -112,6 +113,8 @@ public sealed class LanguageModel : IDisposable
     internal DecoderWeights Weights { get; }
 
     internal Decoder Decoder { get; }
+
+    internal LayerTensors Tensors { get; }
 
     internal BufferCache Buffers { get; }
 
@@ -170,7 +173,7 @@ public sealed class LanguageModel : IDisposable
         PackedTree[] trees = [new PackedTree([], ids, [])];
         PackedBatch batch = new(trees, HiddenSize, MaxPositions);
         (RowLayout layout, LayerState state) = BeginInference(batch, trees, rent);
-        float[] query = new float[ids.Length * Decoder.QueryWidth], key = new float[ids.Length * Decoder.KeyWidth];
+        float[] query = new float[ids.Length * Tensors.QueryWidth], key = new float[ids.Length * Tensors.KeyWidth];
         for (int i = 0; i < Layers; i++)
         {
             Decoder.Project(i, state);
@@ -262,7 +265,7 @@ public sealed class LanguageModel : IDisposable
     private (RowLayout Layout, LayerState State) BeginInference(PackedBatch batch, IReadOnlyList<PackedTree> trees, RentedTensors rent)
     {
         RowLayout layout = Upload(batch, rent);
-        LayerState state = Decoder.RentInferenceState(rent, batch.Rows);
+        LayerState state = Tensors.RentInferenceState(rent, batch.Rows);
         state.KeyStore = state.Key;
         state.ValueStore = state.Value;
         EmbedInto(batch, trees, state.Input, rent);

@@ -36,7 +36,8 @@ public sealed class PackedPass : IDisposable
             Tensor x = rent.F32(rows, hidden);
             model.EmbedInto(batch, trees, x, rent);
             recomputes = keepForBackward && rows * model.TrainingBytesPerRow > activationMemory;
-            layers = keepForBackward ? RentLayers(x, normed, product) : Enumerable.Repeat(RentInference(x), model.Layers).ToArray();
+            // where all that the backward pass reads would not fit, each layer is computed once more there: the same operations on the same inputs, so the same bits
+            layers = keepForBackward ? model.Tensors.RentTrainingStates(rent, rows, recomputes, x, normed, product) : Enumerable.Repeat(RentInference(x), model.Layers).ToArray();
             for (int i = 0; i < layers.Length; i++)
             {
                 model.Decoder.Project(i, layers[i]);
@@ -91,7 +92,7 @@ public sealed class PackedPass : IDisposable
         backend.Zero(gradient);
         backend.ScatterAddRows(dFinalInput, predictingRows, gradient);
 
-        LayerGradients scratch = model.Decoder.RentGradients(rent, rows, layers[0].Normed, layers[0].Product);
+        LayerGradients scratch = model.Tensors.RentGradients(rent, rows, layers[0].Normed, layers[0].Product);
         for (int i = layers.Length - 1; i >= 0; i--)
         {
             if (recomputes)
@@ -115,26 +116,9 @@ public sealed class PackedPass : IDisposable
     /// <inheritdoc/>
     public void Dispose() => rent.Dispose();
 
-    /// <summary>
-    /// The sets of tensors that the backward pass reads. Where all of them would not fit the activation memory, one set serves every layer, only the layers' inputs
-    /// are kept, and the backward pass computes each layer once more: the same operations on the same inputs, so the same bits.
-    /// </summary>
-    private LayerState[] RentLayers(Tensor x, Tensor normed, Tensor product)
-    {
-        LayerState[] states = new LayerState[model.Layers];
-        for (int i = 0; i < states.Length; i++)
-        {
-            states[i] = i == 0 || !recomputes
-                ? model.Decoder.RentTrainingState(rent, batch.Rows, x, normed, product)
-                : states[0] with { Input = x, Output = rent.F32(batch.Rows, model.HiddenSize) };
-            x = states[i].Output;
-        }
-        return states;
-    }
-
     private LayerState RentInference(Tensor x)
     {
-        LayerState shared = model.Decoder.RentInferenceState(rent, batch.Rows);
+        LayerState shared = model.Tensors.RentInferenceState(rent, batch.Rows);
         shared.Input = shared.Middle = shared.Output = x;
         shared.KeyStore = shared.Key;
         shared.ValueStore = shared.Value;

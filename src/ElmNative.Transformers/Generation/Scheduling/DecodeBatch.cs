@@ -70,7 +70,7 @@ internal sealed class DecodeBatch : IDisposable
         drawnLogProbs = rent.F32(1, most);
         hidden = rent.Activation(most, model.HiddenSize);
         logits = rent.F32(LogitRowsFor(window, model.Config.VocabularySize, most), model.Config.VocabularySize);
-        layerState = model.Decoder.RentInferenceState(rent, most);
+        layerState = model.Tensors.RentInferenceState(rent, most);
         rotary = model.RotaryFor(longest);
     }
 

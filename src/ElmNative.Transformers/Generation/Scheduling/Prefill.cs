@@ -7,7 +7,7 @@ namespace ElmNative.Transformers.Generation.Scheduling;
 internal sealed class Prefill(LanguageModel model, SlotStore store, Tensor lastHidden)
 {
     /// <summary>Rows of a pass, unless a single prefix is longer.</summary>
-    private const int PassRows = 2048;
+    public const int PassRows = 2048;
 
     /// <summary>Runs prefixes whose slots and hidden rows are taken, in passes of whole prefixes.</summary>
     /// <exception cref="OperationCanceledException">cancelled between two passes</exception>
@@ -47,7 +47,7 @@ internal sealed class Prefill(LanguageModel model, SlotStore store, Tensor lastH
         backend.Upload<int>(lastRowBuffer, lastRows);
         backend.Upload<int>(hiddenRowBuffer, hiddenRows);
         RowLayout layout = model.Upload(batch, scratch) with { Slots = slots };
-        LayerState state = model.Decoder.RentInferenceState(scratch, rows);
+        LayerState state = model.Tensors.RentInferenceState(scratch, rows);
         model.EmbedInto(batch, trees, state.Input, scratch);
         for (int i = 0; i < model.Layers; i++)
         {

@@ -1,4 +1,5 @@
 using ElmNative.Compute;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Transformers.Generation.Scheduling;
@@ -16,8 +17,8 @@ internal sealed class SlotStore
         values = new Tensor[model.Layers];
         for (int i = 0; i < model.Layers; i++)
         {
-            keys[i] = rent.Activation(slots, model.Decoder.KeyWidth);
-            values[i] = rent.Activation(slots, model.Decoder.KeyWidth);
+            keys[i] = rent.Activation(slots, model.Tensors.KeyWidth);
+            values[i] = rent.Activation(slots, model.Tensors.KeyWidth);
         }
     }
 
@@ -25,7 +26,10 @@ internal sealed class SlotStore
     public SlotRanges Ranges { get; }
 
     /// <summary>Bytes of one slot in all layers.</summary>
-    public static long BytesPerSlot(LanguageModel model) => 2L * model.ActivationType.Size() * model.Layers * model.Decoder.KeyWidth;
+    public static long BytesPerSlot(LanguageModel model) => BytesPerSlot(model.Config, model.ActivationType);
+
+    /// <summary>The same for a configuration and a type of activations.</summary>
+    public static long BytesPerSlot(ModelConfig config, ElementType activations) => 2L * activations.Size() * config.Layers * config.KeyHeads * config.HeadSize;
 
     /// <summary>
     /// Slots that a run needs: all that <paramref name="sequences"/> sequences with their prefixes can hold at once, with an eighth more for the gaps between
