@@ -33,6 +33,11 @@ struct LinearBackwardArgs {
     bool accumulate;
 };
 
+/// The part of a product that one thread computes at a time.
+struct LinearBlock {
+    int rows, columns;
+};
+
 struct RmsNormArgs {
     const float* x;
     const uint8_t* weight;
@@ -96,9 +101,11 @@ struct Kernels {
     void (*add)(const float* x, float* y, int64_t count);
     void (*rms_norm)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
     void (*rms_norm_backward)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
-    /// Rows [m0, m1) and columns [n0, n1) of y; scratch of linear_scratch floats.
+    /// How a product is best cut for a number of threads.
+    LinearBlock (*linear_block)(int m, int n, int k, int threads);
+    /// Rows [m0, m1) and columns [n0, n1) of y, no larger than such a block; scratch of linear_scratch floats.
     void (*linear)(const LinearArgs&, int m0, int m1, int n0, int n1, float* scratch);
-    int64_t (*linear_scratch)(int k);
+    int64_t (*linear_scratch)(int rows, int k);
     /// Rows [m0, m1) and columns [k0, k1) of dx; scratch of linear_backward_scratch floats.
     void (*linear_backward)(const LinearBackwardArgs&, int m0, int m1, int k0, int k1, float* scratch);
     int64_t (*linear_backward_scratch)();
