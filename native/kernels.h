@@ -127,8 +127,8 @@ struct Kernels {
     void (*softmax_gradient_row)(float* logits, int64_t count, float factor, RowSoftmax, int64_t target, float g);
     /// y = mean of rows x heads vectors of head_size.
     void (*pool_heads)(const float* x, int64_t rows, int64_t heads, int head_size, float* y);
-    /// scores[i] = mean over terms of cos(query term, term of key i).
-    void (*cosine)(const float* query, const float* keys, int64_t count, int terms, int width, float* scores);
+    /// scores[i] = mean over terms of cos(query term, term of key i); query_squares: sum_squares of each term of the query.
+    void (*cosine)(const float* query, const float* query_squares, const float* keys, int64_t count, int terms, int width, float* scores);
     float (*sum_squares)(const float* x, int64_t count);
     void (*adamw)(const AdamWArgs&, int64_t begin, int64_t end);
 };
