@@ -8,6 +8,10 @@
 
 #include "axpy.inl"
 
+#include "panel.inl"
+
+#include "pairs.inl"
+
 #include "linear.inl"
 
 #include "head.inl"
@@ -26,6 +30,7 @@ static constexpr Kernels table = {
     add_all,
     rms_norm,
     rms_norm_backward,
+    linear_block,
     linear,
     linear_scratch,
     linear_backward,

@@ -33,6 +33,11 @@ struct LinearBackwardArgs {
     bool accumulate;
 };
 
+/// The part of a product that one thread computes at a time.
+struct LinearBlock {
+    int rows, columns;
+};
+
 struct RmsNormArgs {
     const float* x;
     const uint8_t* weight;
@@ -96,9 +101,11 @@ struct Kernels {
     void (*add)(const float* x, float* y, int64_t count);
     void (*rms_norm)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
     void (*rms_norm_backward)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
-    /// Rows [m0, m1) and columns [n0, n1) of y; scratch of linear_scratch floats.
+    /// How a product is best cut for a number of threads.
+    LinearBlock (*linear_block)(int m, int n, int k, int threads);
+    /// Rows [m0, m1) and columns [n0, n1) of y, no larger than such a block; scratch of linear_scratch floats.
     void (*linear)(const LinearArgs&, int m0, int m1, int n0, int n1, float* scratch);
-    int64_t (*linear_scratch)(int k);
+    int64_t (*linear_scratch)(int rows, int k);
     /// Rows [m0, m1) and columns [k0, k1) of dx; scratch of linear_backward_scratch floats.
     void (*linear_backward)(const LinearBackwardArgs&, int m0, int m1, int k0, int k1, float* scratch);
     int64_t (*linear_backward_scratch)();
@@ -120,8 +127,8 @@ struct Kernels {
     void (*softmax_gradient_row)(float* logits, int64_t count, float factor, RowSoftmax, int64_t target, float g);
     /// y = mean of rows x heads vectors of head_size.
     void (*pool_heads)(const float* x, int64_t rows, int64_t heads, int head_size, float* y);
-    /// scores[i] = mean over terms of cos(query term, term of key i).
-    void (*cosine)(const float* query, const float* keys, int64_t count, int terms, int width, float* scores);
+    /// scores[i] = mean over terms of cos(query term, term of key i); query_squares: sum_squares of each term of the query.
+    void (*cosine)(const float* query, const float* query_squares, const float* keys, int64_t count, int terms, int width, float* scores);
     float (*sum_squares)(const float* x, int64_t count);
     void (*adamw)(const AdamWArgs&, int64_t begin, int64_t end);
 };

@@ -16,10 +16,13 @@ struct Part {
 constexpr int part_width = 8;
 constexpr int parts = 2;
 
-// Tile sizes of the dense products (rows x columns of accumulators).
+// Tile sizes of the dense products (rows x columns of accumulators). Twelve accumulators of one register each leave four of the sixteen
+// registers for operands.
 constexpr int dot_rows = 3;
-constexpr int axpy_rows = 3;
-constexpr int axpy_vectors = 2;
+constexpr int axpy_rows = 6;
+constexpr int axpy_vectors = 1;
+constexpr int panel_rows = 6;
+constexpr int panel_vectors = 1;
 
 /// All ones in the first n lanes.
 static ELM_INLINE __m256i first_lanes(int n) {
@@ -66,6 +69,12 @@ static ELM_INLINE Part part_scale(Part a, Part n) {
     return {_mm256_mul_ps(_mm256_mul_ps(a.v, first), second)};
 }
 
+/// The low and the high half of each 32-bit lane as bf16.
+static ELM_INLINE Part part_low_bf16(Part a) { return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 16))}; }
+static ELM_INLINE Part part_high_bf16(Part a) {
+    return {_mm256_and_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+
 /// out[c], lane i = rows[i][c] for four columns.
 static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {
     __m256 from[4];
@@ -98,6 +107,23 @@ static ELM_INLINE float part_largest(const Part p[parts]) {
     const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
     const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
+}
+/// The elements of 16 with even and with odd index.
+static ELM_INLINE void part_split(Part a, Part b, Part& even, Part& odd) {
+    even.v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a.v, b.v, 0x88)), 0xd8));
+    odd.v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a.v, b.v, 0xdd)), 0xd8));
+}
+/// The sums of four accumulators, each by the tree of part_sum, from their even and their odd lanes.
+static ELM_INLINE Quad pair_sum4(Part ae, Part ao, Part be, Part bo, Part ce, Part co, Part de, Part df) {
+    // per accumulator: even lanes below, odd ones above
+    const __m256 a = _mm256_add_ps(_mm256_permute2f128_ps(ae.v, ao.v, 0x20), _mm256_permute2f128_ps(ae.v, ao.v, 0x31));
+    const __m256 b = _mm256_add_ps(_mm256_permute2f128_ps(be.v, bo.v, 0x20), _mm256_permute2f128_ps(be.v, bo.v, 0x31));
+    const __m256 c = _mm256_add_ps(_mm256_permute2f128_ps(ce.v, co.v, 0x20), _mm256_permute2f128_ps(ce.v, co.v, 0x31));
+    const __m256 d = _mm256_add_ps(_mm256_permute2f128_ps(de.v, df.v, 0x20), _mm256_permute2f128_ps(de.v, df.v, 0x31));
+    const __m256 ab = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
+    const __m256 cd = _mm256_add_ps(_mm256_shuffle_ps(c, d, 0x44), _mm256_shuffle_ps(c, d, 0xee));
+    const __m256 halves = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x88), _mm256_shuffle_ps(ab, cd, 0xdd));
+    return {_mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1))};
 }
 /// The sums of four accumulators, each by the tree of part_sum.
 static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {

@@ -19,6 +19,8 @@ constexpr int parts = 1;
 constexpr int dot_rows = 6;
 constexpr int axpy_rows = 6;
 constexpr int axpy_vectors = 4;
+constexpr int panel_rows = 0;  // the dot form has registers enough
+constexpr int panel_vectors = 1;
 
 static ELM_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 static ELM_INLINE Part from_bf16(__m256i halves) {
@@ -48,6 +50,12 @@ static ELM_INLINE Part part_negate(Part a) { return {_mm512_xor_ps(a.v, _mm512_s
 
 /// a * 2^n for integral n in [-252, 254], rounded once for a in [0.5, 2].
 static ELM_INLINE Part part_scale(Part a, Part n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+/// The low and the high half of each 32-bit lane as bf16.
+static ELM_INLINE Part part_low_bf16(Part a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))}; }
+static ELM_INLINE Part part_high_bf16(Part a) {
+    return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
 
 /// out[c], lane i = rows[i][c] for four columns.
 static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {

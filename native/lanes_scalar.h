@@ -18,6 +18,8 @@ constexpr int parts = 1;
 constexpr int dot_rows = 1;
 constexpr int axpy_rows = 1;
 constexpr int axpy_vectors = 2;
+constexpr int panel_rows = 0;
+constexpr int panel_vectors = 1;
 
 /// a * b + c, rounded once, on any machine: the product is exact in double; the double sum is rounded to odd, so that the rounding to
 /// single sees on which side of a tie the exact value lies.
@@ -107,6 +109,26 @@ static ELM_INLINE Part part_scale(Part a, Part n) {
 }
 
 #undef ELM_EACH
+
+/// The low and the high half of each 32-bit lane as bf16.
+static ELM_INLINE Part part_low_bf16(Part a) {
+    Part r;
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits;
+        std::memcpy(&bits, &a.v[i], sizeof bits);
+        r.v[i] = bits_to_float(bits << 16);
+    }
+    return r;
+}
+static ELM_INLINE Part part_high_bf16(Part a) {
+    Part r;
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits;
+        std::memcpy(&bits, &a.v[i], sizeof bits);
+        r.v[i] = bits_to_float(bits & 0xffff0000u);
+    }
+    return r;
+}
 
 /// out[c], lane i = rows[i][c] for four columns.
 static ELM_INLINE void part_transpose4(const float* const rows[part_width], int64_t column, Part out[4]) {

@@ -4,10 +4,11 @@
 
 namespace elm::ELM_PATH {
 
+/// Most rows of a block: a multiple of every path's tile; and columns of one.
+constexpr int block_rows = 240;
+constexpr int block_columns = 64;
 /// From this many rows on a 16-bit weight tile is widened once and reused.
 constexpr int widen_rows = 12;
-/// Bytes of a weight from which on it is assumed to come from memory.
-constexpr int64_t cached_weight = 512 * 1024;
 /// Floats of a widened tile.
 constexpr int forward_tile = 96 * 1024;
 constexpr int max_tile_columns = 64;
@@ -30,20 +31,35 @@ static ELM_INLINE void dot_tile(const float* x, int64_t x_stride, const uint8_t*
             for (int c = 0; c < C; c++)
                 acc[r][c] = part_set(0.0f);
         for (int j = 0; j < whole; j += lane_count) {
-            Part b[C];
-            ELM_UNROLL
-            for (int c = 0; c < C; c++)
-                b[c] = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
             if constexpr (Ahead)
                 ELM_UNROLL
                 for (int c = 0; c < C; c++)
                     prefetch(wi + (C + c) * w_stride + static_cast<int64_t>(j) * W::size);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                const Part a = part_load(xi + (r * x_stride + j) * 4);
+            // The smaller side stays in registers, the other passes through one.
+            if constexpr (R <= C) {
+                Part a[R];
+                ELM_UNROLL
+                for (int r = 0; r < R; r++)
+                    a[r] = part_load(xi + (r * x_stride + j) * 4);
+                ELM_UNROLL
+                for (int c = 0; c < C; c++) {
+                    const Part b = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
+                    ELM_UNROLL
+                    for (int r = 0; r < R; r++)
+                        acc[r][c] = part_fma(a[r], b, acc[r][c]);
+                }
+            } else {
+                Part b[C];
                 ELM_UNROLL
                 for (int c = 0; c < C; c++)
-                    acc[r][c] = part_fma(a, b[c], acc[r][c]);
+                    b[c] = W::part(wi + c * w_stride + static_cast<int64_t>(j) * W::size);
+                ELM_UNROLL
+                for (int r = 0; r < R; r++) {
+                    const Part a = part_load(xi + (r * x_stride + j) * 4);
+                    ELM_UNROLL
+                    for (int c = 0; c < C; c++)
+                        acc[r][c] = part_fma(a, b[c], acc[r][c]);
+                }
             }
         }
         if (rest != 0) {
@@ -158,9 +174,44 @@ static int linear_tile_columns(int k) {
     return columns < 4 ? 4 : columns > max_tile_columns ? max_tile_columns : columns;
 }
 
-static int64_t linear_scratch(int k) { return max_tile_columns + static_cast<int64_t>(linear_tile_columns(k)) * ((k + 15) & ~15); }
+/// Whether a product goes through panels: where the rows pay for packing, and the chains are long enough to pay for adding them up.
+static ELM_INLINE bool by_panels(int rows, int k) { return panel_rows > 0 && rows >= 2 * widen_rows && k > 256; }
+
+static int64_t linear_scratch(int rows, int k) {
+    // The last block may have fewer rows and go the other way.
+    const int64_t tile = max_tile_columns + static_cast<int64_t>(linear_tile_columns(k)) * ((k + 15) & ~15);
+    const int64_t packed = by_panels(rows, k) ? panel_scratch(rows, k) : pair_scratch(widen_rows, k);
+    return packed > tile ? packed : tile;
+}
+
+/// Blocks of at most block_rows rows, all alike; panels take as many columns at once as leave enough blocks for the threads, since the rows
+/// are packed anew for each block.
+static LinearBlock linear_block(int m, int n, int k, int threads) {
+    const int row_blocks = (m + block_rows - 1) / block_rows;
+    const int rows = by_panels(m, k) ? ((m + row_blocks - 1) / row_blocks + group_height - 1) / group_height * group_height : block_rows;
+    const int height = (m + rows - 1) / rows;
+    if (by_panels(m, k)) {
+        const bool long_work = static_cast<double>(m) * n * k > 3e7 * threads;
+        const int wanted = threads == 1 ? 1 : (threads * (long_work ? 6 : 2) + height - 1) / height;
+        const int columns = ((n + wanted - 1) / wanted + panel_width - 1) / panel_width * panel_width;
+        return {rows, columns};
+    }
+    int columns = block_columns;
+    while (columns > 16 && static_cast<int64_t>(height) * ((n + columns - 1) / columns) < 2 * threads)
+        columns /= 2;
+    return {rows, columns};
+}
 
 static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* scratch) {
+    if (by_panels(m1 - m0, a.k)) {
+        linear_panels(a, m0, m1, n0, n1, scratch);
+        return;
+    }
+    if constexpr (pair_form)
+        if (m1 - m0 < widen_rows && a.weight_type == 1) {
+            linear_pairs<Part>(a, m0, m1, n0, n1, scratch);
+            return;
+        }
     const int size = a.weight_type == 0 ? 4 : 2;
     const int64_t w_stride = static_cast<int64_t>(a.k) * size;
     const int tile_columns = linear_tile_columns(a.k);

@@ -31,20 +31,16 @@ void run_linear(elm_context& context, const LinearArgs& args, int m) {
     if (m == 0 || args.n == 0)
         return;
     const Kernels& kernels = context.kernels;
-    context.reserve(kernels.linear_scratch(args.k));
     const int threads = context.pool.threads();
-    const double work = static_cast<double>(m) * args.n * args.k;
-    if (threads == 1 || work < shared_work) {
-        kernels.linear(args, 0, m, 0, args.n, context.scratch(0));
-        return;
-    }
-    const int row_blocks = blocks(m, block_rows);
-    const int width = columns_for(threads, row_blocks, args.n);
-    const int column_blocks = blocks(args.n, width);
-    context.parallel(static_cast<int64_t>(row_blocks) * column_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
+    const bool shared = threads > 1 && static_cast<double>(m) * args.n * args.k >= shared_work;
+    const LinearBlock block = kernels.linear_block(m, args.n, args.k, shared ? threads : 1);
+    context.reserve(kernels.linear_scratch(block.rows, args.k));
+    const int column_blocks = blocks(args.n, block.columns);
+    const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
+    context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
         for (int64_t item = begin; item < end; item++) {
-            const int m0 = static_cast<int>(item / column_blocks) * block_rows, n0 = static_cast<int>(item % column_blocks) * width;
-            kernels.linear(args, m0, m - m0 < block_rows ? m : m0 + block_rows, n0, args.n - n0 < width ? args.n : n0 + width,
+            const int m0 = static_cast<int>(item / column_blocks) * block.rows, n0 = static_cast<int>(item % column_blocks) * block.columns;
+            kernels.linear(args, m0, m - m0 < block.rows ? m : m0 + block.rows, n0, args.n - n0 < block.columns ? args.n : n0 + block.columns,
                            context.scratch(thread));
         }
     });

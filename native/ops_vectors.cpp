@@ -71,14 +71,18 @@ elm_status elm_cosine_top_k(elm_context* context, elm_tensor queries, elm_tensor
         check_indices("limit", i32(limits), m, 0, n + 1);
         const int width = static_cast<int>(d / terms);
         float* all = context->shared_scratch[0].floats(m * n);
+        float* squares = context->shared_scratch[1].floats(m * terms);
+        for (int64_t i = 0; i < m * terms; i++)
+            squares[i] = context->kernels.sum_squares(f32(queries) + i * width, width);
         const int64_t blocks = (n + key_block - 1) / key_block;
+        // Queries inside, so that a block of keys comes from memory once.
         context->parallel_by_cost(m * blocks, static_cast<double>(d) * key_block * 0.15, [&](int64_t begin, int64_t end, int) {
             for (int64_t item = begin; item < end; item++) {
-                const int64_t query = item / blocks, first = item % blocks * key_block, limit = i32(limits)[query];
+                const int64_t query = item % m, first = item / m * key_block, limit = i32(limits)[query];
                 const int64_t last = first + key_block < limit ? first + key_block : limit;
                 if (first < last)
-                    context->kernels.cosine(f32(queries) + query * d, f32(keys) + first * d, last - first, terms, width,
-                        all + query * n + first);
+                    context->kernels.cosine(f32(queries) + query * d, squares + query * terms, f32(keys) + first * d, last - first, terms,
+                        width, all + query * n + first);
             }
         });
         const int k = indices.columns;

@@ -8,12 +8,15 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define ELM_INLINE __forceinline
+#define ELM_INLINE_LAMBDA
 #define ELM_UNROLL
 #elif defined(__clang__)
 #define ELM_INLINE inline __attribute__((always_inline))
+#define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("unroll")
 #else
 #define ELM_INLINE inline __attribute__((always_inline))
+#define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("GCC unroll 32")
 #endif
 

@@ -100,14 +100,31 @@ static ELM_INLINE double cosine_of(float product, float squared_a, float squared
     return product / (a * b);
 }
 
-static void cosine(const float* query, const float* keys, int64_t count, int terms, int width, float* scores) {
+/// The products of a query's term with a key's and of the key's term with itself, in one pass over the key.
+static ELM_INLINE void dot_and_square(const float* query, const float* key, int width, float& product, float& square) {
+    Lanes products = zero(), squares = zero();
+    int i = 0;
+    for (; i + lane_count <= width; i += lane_count) {
+        const Lanes k = load(key + i);
+        products = fma(load(query + i), k, products);
+        squares = fma(k, k, squares);
+    }
+    if (i < width) {
+        const Lanes k = load(key + i, width - i);
+        products = fma(load(query + i, width - i), k, products);
+        squares = fma(k, k, squares);
+    }
+    product = sum(products);
+    square = sum(squares);
+}
+
+static void cosine(const float* query, const float* query_squares, const float* keys, int64_t count, int terms, int width, float* scores) {
     for (int64_t key = 0; key < count; key++) {
-        const float* k = keys + key * terms * width;
         double total = 0.0;
         for (int term = 0; term < terms; term++) {
-            const float* q = query + static_cast<int64_t>(term) * width;
-            const float* t = k + static_cast<int64_t>(term) * width;
-            total += cosine_of(sum(dot_lanes(q, t, width)), sum_squares(q, width), sum_squares(t, width));
+            float product, square;
+            dot_and_square(query + static_cast<int64_t>(term) * width, keys + (key * terms + term) * width, width, product, square);
+            total += cosine_of(product, query_squares[term], square);
         }
         scores[key] = static_cast<float>(total / terms);
     }
