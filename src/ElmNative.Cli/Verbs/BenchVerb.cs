@@ -48,6 +48,25 @@ internal sealed class BenchOptions : TrainingOptions
     [Option("filter", MetaValue = "TEXT", HelpText = "With --kernels: only operations with this in their name.")]
     public string? Filter { get; set; }
 
+    /// <inheritdoc/>
+    protected override MemoryDemand DemandOn(ModelConfig config)
+    {
+        int prompt = BenchSession.List("-p", Prompts, 0, config.MaxPositions).Max(), length = BenchSession.List("-n", Lengths, 0, config.MaxPositions).Max();
+        int rows = Rows ?? Presets.Tiny.Rows, group = Group ?? Presets.Tiny.Group, memories = Step ? BenchSession.List("--memories", Memories, 1, BenchVerb.MostSequences).Max() : 1;
+        if (Step && Shape is null)
+            return base.DemandOn(config);
+        long tree = Completions is { } lengths ? rows + prompt + BenchSession.List("--completions", lengths, 1, BenchVerb.MostTokens).Sum() : Step ? rows + prompt + (long)group * length : 0;
+        return new MemoryDemand
+        {
+            Sequences = Step ? group * memories : Completions is null ? BenchSession.List("--batch", Batches, 1, BenchVerb.MostSequences).Max() : 1,
+            Positions = Math.Max(1, Step ? rows + prompt + length : Math.Max(prompt, length + 1)), KeyValueBudget = Step ? 4L << 30 : long.MaxValue,
+            TreeRows = (int)Math.Min(int.MaxValue, tree), TrainingRows = (int)Math.Min(int.MaxValue, tree * memories), ActivationMemory = ActivationMemory,
+        };
+    }
+
+    /// <inheritdoc/>
+    protected override int SideBySide => Step ? BenchSession.List("--memories", Memories, 1, BenchVerb.MostSequences).Max() : 1;
+
     [Option("retrieval", HelpText = "Measure the search for the nearest key among 1e3 to 1e6.")]
     public bool Retrieval { get; set; }
 
@@ -64,7 +83,7 @@ internal sealed class BenchOptions : TrainingOptions
 /// <summary><c>elmn bench</c>: tables of measurements on standard output, with what is needed to repeat them; progress on standard error.</summary>
 internal static class BenchVerb
 {
-    private const int MostTokens = 1 << 20, MostSequences = 4096, MostKeys = 10_000_000;
+    internal const int MostTokens = 1 << 20, MostSequences = 4096, MostKeys = 10_000_000;
 
     public static int Run(BenchOptions options, CancellationToken cancellation)
     {
@@ -98,6 +117,7 @@ internal static class BenchVerb
             new ShapeStepSpeed(session, shaped, options.ActivationMemory).Run(task, sizes, backend.Description, Facts(options));
             return;
         }
+        options.PlanFolder(backend);
         using LanguageModel model = LanguageModel.Load(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
         TrainingSettings settings = options.SettingsFor(model);
         if (settings.Steps < 1)
@@ -121,9 +141,17 @@ internal static class BenchVerb
             new ModelSpeed(session, model).Run(Facts(options), backend.Description, threads, prompts, lengths, batches);
     }
 
-    private static LanguageModel Load(BenchOptions options, IBackend backend) => options.Shape is { } shape
-        ? LanguageModel.Random(ModelShapes.Config(shape), backend, progress: ModelOptions.ProgressOn(backend))
-        : LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
+    private static LanguageModel Load(BenchOptions options, IBackend backend)
+    {
+        if (options.Shape is { } shape)
+        {
+            ModelConfig config = ModelShapes.Config(shape);
+            options.Plan(backend, config);
+            return LanguageModel.Random(config, backend, progress: ModelOptions.ProgressOn(backend));
+        }
+        options.PlanFolder(backend);
+        return LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
+    }
 
     private static ModelFacts Facts(BenchOptions options) => options.Shape is { } shape
         ? ModelFacts.OfShape(shape)

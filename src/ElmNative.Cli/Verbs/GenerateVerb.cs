@@ -6,6 +6,7 @@ using ElmNative.Experience.Learning;
 using ElmNative.Experience.Memories;
 using ElmNative.Experience.Protocols;
 using ElmNative.Transformers.Generation;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 using ElmNative.Transformers.Tokenization;
 
@@ -40,6 +41,9 @@ internal sealed class GenerateOptions : ModelOptions
 
     [Option("seed", MetaValue = "S", Default = 0UL, HelpText = "Seed of the random numbers.")]
     public ulong Seed { get; set; }
+
+    /// <inheritdoc/>
+    protected override MemoryDemand DemandOn(ModelConfig config) => new() { Sequences = Math.Clamp(Count, 1, 512), Positions = Math.Min(config.MaxPositions, 4096 + Math.Max(1, MaxTokens)) };
 
     [Option("raw", HelpText = "Give the prompt as it is, without the paper's instruction and the chat template.")]
     public bool Raw { get; set; }

@@ -31,8 +31,32 @@ internal abstract class ModelOptions
     public int With(Func<LanguageModel, IBackend, int> action)
     {
         using IBackend backend = OpenBackend();
+        PlanFolder(backend);
         using LanguageModel model = LanguageModel.Load(ModelFolder, backend, ProgressOn(backend));
         return action(model, backend);
+    }
+
+    /// <summary>What the verb asks of a model at most, for the plan of a device's memory.</summary>
+    protected virtual MemoryDemand DemandOn(ModelConfig config) => new() { Sequences = 64, Positions = config.MaxPositions };
+
+    /// <summary>Prints what the run needs of a device's memory and refuses what does not fit, before anything is allocated. Nothing where tensors lie in the host's memory.</summary>
+    /// <exception cref="ElmException">it does not fit: says the numbers</exception>
+    public void Plan(IBackend backend, ModelConfig config)
+    {
+        if (backend.Memory is not { } memory)
+            return;
+        MemoryPlan plan = MemoryPlan.Of(config, backend, DemandOn(config));
+        Terminal.Note($"{plan}; {MemoryPlan.Size(memory.FreeBytes)} of {MemoryPlan.Size(memory.TotalBytes)} are free on {backend.Description.Split(' ')[0]}");
+        plan.Require(memory);
+    }
+
+    /// <summary>The same for the model in <see cref="ModelFolder"/>.</summary>
+    public void PlanFolder(IBackend backend)
+    {
+        if (backend.Memory is null)
+            return;
+        using Checkpoint checkpoint = Checkpoint.Open(ModelFolder);
+        Plan(backend, checkpoint.Config);
     }
 
     /// <summary>Follows the weights to a device of its own memory; null where they are read in place.</summary>

@@ -7,6 +7,7 @@ using ElmNative.Experience.Memories;
 using ElmNative.Experience.Protocols;
 using ElmNative.Experience.Reports;
 using ElmNative.Experience.Verification;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Cli.Verbs;
@@ -36,6 +37,18 @@ internal sealed class StreamOptions : TrainingOptions
     [Option("parallel", MetaValue = "N", Default = 1, HelpText = "Memories trained side by side. Changes no result.")]
     public int Parallel { get; set; }
 
+    /// <inheritdoc/>
+    protected override int SideBySide => Math.Max(1, Parallel);
+
+    /// <inheritdoc/>
+    protected override MemoryDemand DemandOn(ModelConfig config)
+    {
+        if (!Verifier.StartsWith(StreamVerb.PrmPrefix, StringComparison.Ordinal))
+            return base.DemandOn(config);
+        using Checkpoint other = Checkpoint.Open(Verifier[StreamVerb.PrmPrefix.Length..]);
+        return base.DemandOn(config) with { OtherWeights = RandomCheckpoint.TensorsOf(other.Config).Sum(tensor => other.Get(tensor.Name, tensor.Shape).Bytes) };
+    }
+
     [Option("overwrite", HelpText = "Start over where DIR holds a finished run (a cut-off one still goes on).")]
     public bool Overwrite { get; set; }
 }
@@ -43,7 +56,7 @@ internal sealed class StreamOptions : TrainingOptions
 /// <summary><c>elmn stream</c>: the main job. Rows go by on standard error; the closing table, or JSON, is the result.</summary>
 internal static class StreamVerb
 {
-    private const string PrmPrefix = "prm:";
+    internal const string PrmPrefix = "prm:";
 
     public static int Run(StreamOptions options, CancellationToken cancellation)
     {

@@ -3,6 +3,7 @@ using CommandLine;
 using ElmNative.Compute;
 using ElmNative.Experience.Answers;
 using ElmNative.Experience.Learning;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Cli.Verbs;
@@ -58,12 +59,30 @@ internal abstract class TrainingOptions : ModelOptions
     [Option("activation-memory", MetaValue = "SIZE", Default = "4G", HelpText = "Memory for the activations of a backward pass, as 512M or 4G; past it groups run in turn, and layers are recomputed. Changes no result.")]
     public string ActivationMemorySize { get; set; } = "4G";
 
+    /// <summary>Memories trained side by side.</summary>
+    protected virtual int SideBySide => 1;
+
+    /// <inheritdoc/>
+    protected override MemoryDemand DemandOn(ModelConfig config)
+    {
+        const int promptAllowance = 512;
+        TrainingSettings settings = Presets.Named(Preset ?? (Model is null ? "tiny" : PresetOf(config.ModelType)));
+        int tokens = MaxTokens ?? settings.MaxTokens, prefix = (Rows ?? settings.Rows) + promptAllowance, group = Group ?? settings.Group;
+        long tree = prefix + (long)group * tokens;
+        return new MemoryDemand
+        {
+            Sequences = group * SideBySide, Positions = prefix + tokens, TreeRows = (int)Math.Min(int.MaxValue, tree), TrainingRows = (int)Math.Min(int.MaxValue, tree * SideBySide), ActivationMemory = ActivationMemory,
+        };
+    }
+
     /// <summary>Bytes for the activations of a backward pass.</summary>
     public long ActivationMemory => ParseSize(ActivationMemorySize, "--activation-memory");
 
     /// <summary>The name of the preset that applies to a model.</summary>
     public string PresetFor(LanguageModel model) =>
-        Preset ?? (Bundled.Is(model) ? "tiny" : model.ModelType.StartsWith("qwen", StringComparison.Ordinal) ? "paper-qwen" : "paper-llama");
+        Preset ?? (Bundled.Is(model) ? "tiny" : PresetOf(model.ModelType));
+
+    private static string PresetOf(string modelType) => modelType.StartsWith("qwen", StringComparison.Ordinal) ? "paper-qwen" : "paper-llama";
 
     /// <summary>The preset with everything that was given put in.</summary>
     public TrainingSettings SettingsFor(LanguageModel model)

@@ -52,6 +52,7 @@ internal static class VerifyVerb
     private static int Values(VerifyOptions options, string golden)
     {
         using IBackend backend = options.OpenBackend();
+        options.PlanFolder(backend);
         using LanguageModel model = LanguageModel.LoadWithoutTokenizer(options.ModelFolder, backend, ModelOptions.ProgressOn(backend));
         List<GoldenRow> rows = [];
         Table table = new Table().Border(TableBorder.Simple).AddColumns("value", "count", "max abs", "max rel", "rel L2", "tolerance", "");
