@@ -79,6 +79,24 @@ public sealed class CudaGraphTests
     }
 
     [TestMethod]
+    public void WhereEveryLaunchWaitsAGraphCallsItsActionAgain()
+    {
+        using CudaBackend cuda = new(0, CudaDevice.Options with { WaitsForEveryLaunch = true });
+        Tensor x = cuda.Row(1), y = cuda.Row(0);
+        int calls = 0;
+        using IGraph graph = cuda.Capture(() =>
+        {
+            calls++;
+            cuda.Add(x, y);
+        });
+        Assert.AreEqual(0, calls);
+        graph.Launch();
+        graph.Launch();
+        Assert.AreEqual(2, calls);
+        CollectionAssert.AreEqual(new float[] { 2 }, cuda.Get(y));
+    }
+
+    [TestMethod]
     public void ABufferDisposedInACaptureIsFreedBehindIt()
     {
         using CudaBackend cuda = CudaDevice.Open();

@@ -32,8 +32,10 @@ public sealed class CudaHostTests
     public void AMachineWithoutADriverIsOneClearSentence()
     {
         CudaOptions nowhere = new() { DriverLibrary = "/nowhere/libcuda.so.1" };
-        const string sentence = "the CUDA driver that ELM_CUDA_LIBRARY names, /nowhere/libcuda.so.1, cannot be loaded; correct the path or unset the variable";
-        Assert.AreEqual(sentence, ErrorOfOpening(nowhere));
+        string sentence = ErrorOfOpening(nowhere);
+        Assert.StartsWith("the CUDA driver that ELM_CUDA_LIBRARY names, /nowhere/libcuda.so.1, cannot be loaded (", sentence);
+        Assert.EndsWith("); correct the path or unset the variable", sentence);
+        Assert.DoesNotContain("\n", sentence);
         CudaDevices none = Cuda.CudaDevice.List(nowhere);
         Assert.IsEmpty(none.Devices);
         Assert.IsNull(none.DriverVersion);

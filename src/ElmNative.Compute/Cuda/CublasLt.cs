@@ -101,6 +101,9 @@ internal sealed unsafe class CublasLt : IDisposable
         if (status != 0)
             throw new ElmException($"cublasLtMatmul ({product.Rows} x {product.Columns} x {product.Depth}) says {StatusName(status)} ({status}); " +
                 "an earlier kernel may have failed: start again with ELM_CUDA_SYNC=1, or with ELM_CUBLASLT=off to use the project's own kernels");
+        if (stream.Settle(0) != 0)
+            throw new ElmException($"a kernel of cuBLASLt has failed (cublasLtMatmul, {product.Rows} x {product.Columns} x {product.Depth}); " +
+                "start again with ELM_CUBLASLT=off to use the project's own kernels");
         return true;
     }
 

@@ -90,25 +90,29 @@ internal sealed unsafe class CublasLtLibrary
     /// <exception cref="ElmException">the named one cannot be loaded</exception>
     public static CublasLtLibrary? Load(string? named, out string reason)
     {
-        foreach (string file in named is not null ? [named] : UsualFiles())
-            if (NativeLibrary.TryLoad(file, out nint library))
-                try
-                {
-                    reason = "";
-                    return new CublasLtLibrary(library);
-                }
-                catch (EntryPointNotFoundException cause)
-                {
-                    NativeLibrary.Free(library);
-                    if (named is null)
-                        continue;
-                    throw new ElmException($"the library that ELM_CUBLASLT_LIBRARY names, {named}, is not cuBLASLt of CUDA 12 or newer; " +
-                        "correct the path or unset the variable", cause);
-                }
+        reason = "";
+        if (named is not null)
+            return Bind(NamedLibrary.Load(named, "ELM_CUBLASLT_LIBRARY", "the library")) ?? throw new ElmException(
+                $"the library that ELM_CUBLASLT_LIBRARY names, {named}, is not cuBLASLt of CUDA 12 or newer; correct the path or unset the variable");
+        foreach (string file in UsualFiles())
+            if (NativeLibrary.TryLoad(file, out nint library) && Bind(library) is { } found)
+                return found;
         reason = "there is no cuBLASLt here; ELM_CUBLASLT_LIBRARY may name its file";
-        return named is null ? null
-            : throw new ElmException($"the library that ELM_CUBLASLT_LIBRARY names, {named}, cannot be loaded; correct the path or unset " +
-                "the variable");
+        return null;
+    }
+
+    /// <summary>The functions of a library; null, with the library let go, where it lacks one.</summary>
+    private static CublasLtLibrary? Bind(nint library)
+    {
+        try
+        {
+            return new CublasLtLibrary(library);
+        }
+        catch (EntryPointNotFoundException)
+        {
+            NativeLibrary.Free(library);
+            return null;
+        }
     }
 
     private static IEnumerable<string> UsualFiles()

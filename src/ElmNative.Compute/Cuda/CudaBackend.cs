@@ -1,3 +1,5 @@
+using ElmNative.Compute.Cpu;
+
 namespace ElmNative.Compute.Cuda;
 
 /// <summary>
@@ -10,7 +12,6 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     private readonly CudaDriver driver;
     private readonly CudaDevice device;
-    private readonly bool waitsForEveryLaunch;
     private readonly int multiprocessors;
     private readonly Dictionary<string, Kernel> kernels = [];
     private readonly HashSet<CudaGraph> graphs = [];
@@ -33,14 +34,13 @@ public sealed unsafe partial class CudaBackend : IBackend
     {
         driver = CudaDriver.Load(options.DriverLibrary);
         device = Find(ordinal);
-        waitsForEveryLaunch = options.WaitsForEveryLaunch;
         cublasOptions = options;
         int handle = CudaDevice.HandleOf(driver, ordinal);
         multiprocessors = CudaDevice.Attribute(driver, handle, MultiprocessorCount);
         try
         {
             context = new CudaContext(driver, handle);
-            stream = new CudaStream(driver);
+            stream = new CudaStream(driver, options.WaitsForEveryLaunch);
             memory = new CudaMemory(driver, context, stream, handle, $"cuda:{ordinal} {device.Name}");
             transfers = new CudaTransfers(driver, stream);
             workspace = new CudaWorkspace(memory, stream);
@@ -112,7 +112,10 @@ public sealed unsafe partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    /// <remarks>Kernels are loaded, and the workspace and the choice of algorithms are there, once the same operations have run.</remarks>
+    /// <remarks>
+    /// Kernels are loaded, and the workspace and the choice of algorithms are there, once the same operations have run. With ELM_CUDA_SYNC=1 the
+    /// action itself is called at each launch, so that a failure has a kernel's name.
+    /// </remarks>
     /// <exception cref="InvalidOperationException">
     /// the action does what a graph cannot hold, or what it has never done before; nothing is left of the capture
     /// </exception>
@@ -121,6 +124,8 @@ public sealed unsafe partial class CudaBackend : IBackend
         ArgumentNullException.ThrowIfNull(work);
         Enter();
         stream.RequireNoCapture("a capture");
+        if (stream.WaitsForEveryLaunch)
+            return new RepeatedWork(work);
         nint graph = 0;
         stream.BeginCapture();
         try
@@ -244,7 +249,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     {
         if (stream.IsCapturing)
             Kernel.RefuseInCapture(name);
-        return new Kernel(driver, stream, modules.Find(name), name, waitsForEveryLaunch);
+        return new Kernel(driver, stream, modules.Find(name), name);
     }
 
     private void ReportAdopted(long bytes)

@@ -148,18 +148,21 @@ internal sealed unsafe partial class CudaDriver
     /// <exception cref="ElmException">there is none on this machine, it is too old, or it finds no device</exception>
     public static CudaDriver Load(string? named)
     {
-        string[] files = named is not null ? [named] : OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+        if (named is not null)
+            return Initialized(NamedLibrary.Load(named, "ELM_CUDA_LIBRARY", "the CUDA driver"), named);
+        string[] files = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
         foreach (string file in files)
             if (NativeLibrary.TryLoad(file, out nint library))
-            {
-                CudaDriver driver = new(library, file);
-                driver.Check(driver.Init(0), "cuInit");
-                return driver;
-            }
-        throw new ElmException(named is not null
-            ? $"the CUDA driver that ELM_CUDA_LIBRARY names, {named}, cannot be loaded; correct the path or unset the variable"
-            : $"there is no CUDA driver on this machine ({string.Join(" and ", files)} cannot be loaded); install NVIDIA's driver, " +
-                "or choose --device cpu");
+                return Initialized(library, file);
+        throw new ElmException($"there is no CUDA driver on this machine ({string.Join(" and ", files)} cannot be loaded); install NVIDIA's " +
+            "driver, or choose --device cpu");
+    }
+
+    private static CudaDriver Initialized(nint library, string file)
+    {
+        CudaDriver driver = new(library, file);
+        driver.Check(driver.Init(0), "cuInit");
+        return driver;
     }
 
     private nint Symbol(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? address

@@ -12,9 +12,12 @@ internal sealed unsafe class CudaStream : IDisposable
     private readonly CudaDriver driver;
 
     /// <summary>Makes a stream.</summary>
-    public CudaStream(CudaDriver driver)
+    /// <param name="driver">its context current</param>
+    /// <param name="waitsForEveryLaunch">see <see cref="WaitsForEveryLaunch"/></param>
+    public CudaStream(CudaDriver driver, bool waitsForEveryLaunch)
     {
         this.driver = driver;
+        WaitsForEveryLaunch = waitsForEveryLaunch;
         nint made;
         driver.Check(driver.StreamCreate(&made, NonBlocking), "cuStreamCreate");
         Handle = made;
@@ -23,11 +26,18 @@ internal sealed unsafe class CudaStream : IDisposable
     /// <summary>The driver's CUstream.</summary>
     public nint Handle { get; }
 
+    /// <summary>Whether each launch waits for its end, so that an error is that launch's and no other's.</summary>
+    public bool WaitsForEveryLaunch { get; }
+
     /// <summary>Whether operations are recorded for a graph instead of run.</summary>
     public bool IsCapturing { get; private set; }
 
     /// <summary>Waits for all that is queued.</summary>
     public void Synchronize() => driver.Check(driver.StreamSynchronize(Handle), "cuStreamSynchronize");
+
+    /// <summary>What came of a launch: its status, or that of its end where every launch waits.</summary>
+    public int Settle(int status) =>
+        status == 0 && WaitsForEveryLaunch && !IsCapturing ? driver.StreamSynchronize(Handle) : status;
 
     /// <summary>Refuses what a graph cannot hold.</summary>
     /// <exception cref="InvalidOperationException">a capture is under way</exception>

@@ -40,31 +40,29 @@ internal readonly struct Argument
 /// <summary>A function of a loaded module.</summary>
 internal sealed unsafe class Kernel
 {
-    /// <summary>Shared memory that a block may use without asking, in bytes.</summary>
-    private const int SharedWithoutAsking = 48 * 1024;
-
     private const int MaxDynamicSharedSizeBytes = 8;
 
     private readonly CudaDriver driver;
     private readonly CudaStream stream;
     private readonly nint function;
     private readonly string name;
-    private readonly bool waits;
-    private int sharedAllowed = SharedWithoutAsking;
+
+    /// <summary>
+    /// Dynamic shared memory of a block that was asked for. Without asking, 48 KiB are for it and the kernel's static arrays together.
+    /// </summary>
+    private int sharedAllowed;
     private bool launched;
 
     /// <summary>A kernel of a loaded module.</summary>
     /// <param name="driver">its context current</param><param name="stream">where launches are queued</param>
     /// <param name="function">the driver's CUfunction</param>
     /// <param name="name">in the sources</param>
-    /// <param name="waits">whether each launch waits for the kernel's end, so that its errors name it</param>
-    public Kernel(CudaDriver driver, CudaStream stream, nint function, string name, bool waits)
+    public Kernel(CudaDriver driver, CudaStream stream, nint function, string name)
     {
         this.driver = driver;
         this.stream = stream;
         this.function = function;
         this.name = name;
-        this.waits = waits;
     }
 
     /// <summary>Queues one launch. No launch for an empty grid.</summary>
@@ -89,10 +87,8 @@ internal sealed unsafe class Kernel
             void** pointers = stackalloc void*[arguments.Length];
             for (int i = 0; i < arguments.Length; i++)
                 pointers[i] = first + i;
-            int status = driver.LaunchKernel(function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes,
-                stream.Handle, pointers, null);
-            if (status == 0 && waits && !stream.IsCapturing)
-                status = driver.StreamSynchronize(stream.Handle);
+            int status = stream.Settle(driver.LaunchKernel(function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1,
+                (uint)sharedBytes, stream.Handle, pointers, null));
             if (status != 0)
                 throw Failed(status, grid, threads, sharedBytes);
         }
@@ -120,7 +116,7 @@ internal sealed unsafe class Kernel
     {
         string launch = $"grid {grid.X} x {grid.Y} x {grid.Z}, {threads} threads, {sharedBytes} bytes of shared memory";
         // Where every launch waits, no earlier kernel can be the one.
-        return waits && CudaDriver.IsFault(status)
+        return stream.WaitsForEveryLaunch && CudaDriver.IsFault(status)
             ? new ElmException($"the CUDA kernel {name} has failed ({launch}): {driver.Outcome(status, "cuStreamSynchronize")}; this is an " +
                 "error of the program: report it with this line")
             : driver.Error(status, $"cuLaunchKernel({name}, {launch})");
