@@ -7,6 +7,7 @@
 // puts the slots of a row together, ancestors first, in rising order. Grid and slots follow from shapes and the largest context alone.
 //
 // Limit: bandwidth, 2 * head size * 2 bytes a key and key head; 64 keys are in flight a block while 64 others are worked on (32 of 256 elements).
+// Registers, counted as live values in the PTX: about 165 for heads of 64, 220 of 128, 255 of 256. Shared memory: 55, 103 and 135 KB: four, two and one block a multiprocessor of 227 KB.
 #include "attention.h"
 
 constexpr int kTeamRows = 64;

@@ -127,7 +127,7 @@ public sealed unsafe partial class CudaBackend
 
     private void AttendFewRows(in AttentionPlan plan, AttentionShape shape, bool exact, int size, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
-        const int PlanQueries = 256, LeastPiece = 64, LargestPiece = 512;
+        const int PlanQueries = 256, LeastPiece = 64, LargestPiece = 1024;
         string name = (exact, size) switch
         {
             (true, 32) => "attention_decode_32",
