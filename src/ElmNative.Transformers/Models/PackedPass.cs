@@ -32,12 +32,12 @@ public sealed class PackedPass : IDisposable
         try
         {
             layout = model.Upload(batch, rent);
-            Tensor normed = rent.Activation(rows, hidden), product = rent.Activation(rows, model.Config.IntermediateSize);
             Tensor x = rent.F32(rows, hidden);
             model.EmbedInto(batch, trees, x, rent);
             recomputes = keepForBackward && rows * model.TrainingBytesPerRow > activationMemory;
             // where all that the backward pass reads would not fit, each layer is computed once more there: the same operations on the same inputs, so the same bits
-            layers = keepForBackward ? model.Tensors.RentTrainingStates(rent, rows, recomputes, x, normed, product) : Enumerable.Repeat(RentInference(x), model.Layers).ToArray();
+            layers = keepForBackward ? model.Tensors.RentTrainingStates(rent, rows, recomputes, x, rent.Activation(rows, hidden), rent.Activation(rows, model.Config.IntermediateSize))
+                : Enumerable.Repeat(RentInference(x), model.Layers).ToArray();
             for (int i = 0; i < layers.Length; i++)
             {
                 model.Decoder.Project(i, layers[i]);

@@ -1,4 +1,6 @@
 using ElmNative.Compute;
+using ElmNative.Compute.Cpu;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 using static ElmNative.Transformers.Tests.Models.SmallModels;
 
@@ -64,6 +66,36 @@ public class PackedPassTests
             CollectionAssert.AreEqual(expected[t], actual[t]);
         }
     });
+
+    /// <summary>BF16 activations, as a GPU keeps them, in families without golden values: recomputed layers give the same bits, and log-probabilities and gradients are near those of F32.</summary>
+    [TestMethod]
+    [DataRow(SmallModels.Qwen3)]
+    [DataRow(SmallModels.Qwen2Half)]
+    public void RoundedActivationsAreNearAndRecomputeTheirBits(string config)
+    {
+        (float[][][][] LogProbs, float[][][] Gradients) Run(IBackend backend)
+        {
+            using (backend)
+            {
+                using LanguageModel model = LanguageModel.Random(ModelShapes.Parse(config, "small"), backend, seed: 2);
+                PackedTree[] trees = Trees(model);
+                using PackedPass kept = model.Forward(trees, 0.9f, keepForBackward: true), recomputed = model.Forward(trees, 0.9f, keepForBackward: true, activationMemory: 1);
+                return ([kept.LogProbs, recomputed.LogProbs], [kept.Backward(Slopes(kept, 5)), recomputed.Backward(Slopes(recomputed, 5))]);
+            }
+        }
+        (float[][][][] logProbs, float[][][] gradients) = Run(new CpuBackend(2));
+        (float[][][][] roundedLogProbs, float[][][] roundedGradients) = Run(new ContractBackend(new CpuBackend(2)));
+        for (int t = 0; t < gradients[0].Length; t++)
+        {
+            CollectionAssert.AreEqual(roundedLogProbs[0][t][0], roundedLogProbs[1][t][0]);
+            CollectionAssert.AreEqual(roundedGradients[0][t], roundedGradients[1][t]);
+            for (int c = 0; c < logProbs[0][t].Length; c++)
+                for (int i = 0; i < logProbs[0][t][c].Length; i++)
+                    Assert.AreEqual(logProbs[0][t][c][i], roundedLogProbs[0][t][c][i], 0.05f);
+            double squares = gradients[0][t].Sum(g => (double)g * g), errors = gradients[0][t].Zip(roundedGradients[0][t], (a, b) => ((double)a - b) * ((double)a - b)).Sum();
+            Assert.IsTrue(t == 1 || Math.Sqrt(errors / squares) is > 1e-4 and < 5e-2, $"tree {t}: {Math.Sqrt(errors / squares):e2}");
+        }
+    }
 
     [TestMethod]
     public void ThreadsChangeNoBit()

@@ -31,6 +31,9 @@ internal sealed class DecodeBatch : IDisposable
     /// <summary>A graph for each bucket of rows and context that came twice; null for one that came once.</summary>
     private readonly Dictionary<(int Rows, int Context), IGraph?> graphs = [];
 
+    /// <summary>What the batch has rows for now: views of the first ones.</summary>
+    private DecodeState live;
+    private LayerState liveLayer;
     private Tensor segments;
     private int rows, entering;
     private bool changed;
@@ -138,13 +141,13 @@ internal sealed class DecodeBatch : IDisposable
             backend.Upload<int>(enteringBuffer.AsSpan(0, entering), entered);
             backend.GatherRows(lastHidden, entered, hidden.Slice(others, entering));
             entering = 0;
-            Draw(rows);
+            Draw();
             step++;
         }
         for (; step < Steps; step++)
-            Step(rows, context);
-        backend.Download(History(state.HistoryTokens).Slice(0, Steps), drawnTokenBuffer.AsSpan(0, Steps * rows));
-        backend.Download(History(state.HistoryLogProbs).Slice(0, Steps), drawnLogProbBuffer.AsSpan(0, Steps * rows));
+            Advance(context);
+        backend.Download(live.HistoryTokens.Slice(0, Steps), drawnTokenBuffer.AsSpan(0, Steps * rows));
+        backend.Download(live.HistoryLogProbs.Slice(0, Steps), drawnLogProbBuffer.AsSpan(0, Steps * rows));
     }
 
     /// <inheritdoc/>
@@ -160,7 +163,13 @@ internal sealed class DecodeBatch : IDisposable
     /// </summary>
     private void UploadState()
     {
-        rows = RowsFor(window, Count);
+        int count = RowsFor(window, Count);
+        if (count != rows)
+        {
+            rows = count;
+            live = Head(rows);
+            liveLayer = layerState.Head(rows);
+        }
         int next = 0;
         for (int i = 0; i < Count; i++)
         {
@@ -184,13 +193,13 @@ internal sealed class DecodeBatch : IDisposable
             SetSegment(next, 0, 0, -1);
         segments = segmentIds.Slice(0, next);
         backend.Upload<int>(segmentBuffer.AsSpan(0, 3 * next), segments);
-        backend.Upload<int>(tokenBuffer.AsSpan(0, rows), Part(state.Tokens, rows));
-        backend.Upload<int>(positionBuffer.AsSpan(0, rows), Part(state.Positions, rows));
-        backend.Upload<int>(slotBuffer.AsSpan(0, rows), Part(state.Slots, rows));
-        backend.Upload<int>(queryBuffer.AsSpan(0, 2 * rows), state.Queries.Slice(0, rows));
-        backend.Upload<SamplingRow>(samplingBuffer.AsSpan(0, rows), state.Sampling.Slice(0, rows));
-        backend.Upload<int>(leftBuffer.AsSpan(0, rows), Part(state.Left, rows));
-        backend.Upload<int>(stopBuffer.AsSpan(0, rows), Part(state.StopsAtEnd, rows));
+        backend.Upload<int>(tokenBuffer.AsSpan(0, rows), live.Tokens);
+        backend.Upload<int>(positionBuffer.AsSpan(0, rows), live.Positions);
+        backend.Upload<int>(slotBuffer.AsSpan(0, rows), live.Slots);
+        backend.Upload<int>(queryBuffer.AsSpan(0, 2 * rows), live.Queries);
+        backend.Upload<SamplingRow>(samplingBuffer.AsSpan(0, rows), live.Sampling);
+        backend.Upload<int>(leftBuffer.AsSpan(0, rows), live.Left);
+        backend.Upload<int>(stopBuffer.AsSpan(0, rows), live.StopsAtEnd);
     }
 
     private void SetRow(int row, Sequence sequence, int segment)
@@ -241,35 +250,37 @@ internal sealed class DecodeBatch : IDisposable
     }
 
     /// <summary>One step of the whole batch. A bucket's first step runs as it is, which also brings the backend's memory to size; from its second one on it is a graph.</summary>
-    private void Step(int rows, int context)
+    private void Advance(int context)
     {
         if (window == 1 || !graphs.TryGetValue((rows, context), out IGraph? graph))
         {
-            FeedAndDraw(rows, context);
+            FeedAndDraw(context);
             if (window > 1)
                 graphs.Add((rows, context), null);
             return;
         }
         if (graph is null)
-            graphs[(rows, context)] = graph = Capture(rows, context);
+            graphs[(rows, context)] = graph = Capture(context);
         graph.Launch();
     }
 
-    /// <summary>Apart from <see cref="Step"/>, which allocates nothing for the closure that way.</summary>
-    private IGraph Capture(int rows, int context) => backend.Capture(() => FeedAndDraw(rows, context));
+    /// <summary>Apart from <see cref="Advance"/>, which allocates nothing for the closure that way.</summary>
+    private IGraph Capture(int context) => backend.Capture(() => FeedAndDraw(context));
 
-    private void FeedAndDraw(int rows, int context)
+    private void FeedAndDraw(int context)
     {
         Feed(rows, context);
-        Draw(rows);
+        Draw();
     }
 
     /// <summary>Feeds the first rows their last tokens and leaves their final hidden states.</summary>
     private void Feed(int rows, int context)
     {
-        RowLayout layout = new(Part(state.Positions, rows), Part(state.Slots, rows), new AttentionPlan(segments, state.Queries.Slice(0, rows), default, context), rotary);
-        LayerState layer = layerState.Head(rows);
-        backend.GatherRows(model.Weights.Embedding, Part(state.Tokens, rows), layer.Input);
+        bool whole = rows == this.rows;
+        DecodeState at = whole ? live : Head(rows);
+        LayerState layer = whole ? liveLayer : layerState.Head(rows);
+        RowLayout layout = new(at.Positions, at.Slots, new AttentionPlan(segments, at.Queries, default, context), rotary);
+        backend.GatherRows(model.Weights.Embedding, at.Tokens, layer.Input);
         for (int i = 0; i < model.Layers; i++)
         {
             store.Attach(i, ref layer);
@@ -279,23 +290,24 @@ internal sealed class DecodeBatch : IDisposable
         backend.RmsNorm(layer.Output, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, hidden.Slice(0, rows));
     }
 
-    /// <summary>Draws the next token of the first rows from their final hidden states, and moves them on.</summary>
-    private void Draw(int rows)
+    /// <summary>Draws the next token of every row from its final hidden state, and moves it on.</summary>
+    private void Draw()
     {
         for (int start = 0; start < rows; start += logits.Rows)
         {
             int count = Math.Min(logits.Rows, rows - start);
             Tensor block = logits.Slice(0, count);
             backend.Linear(hidden.Slice(start, count), model.Weights.Head, default, block, accumulate: false);
-            backend.Sample(block, state.Sampling.Slice(start, count), Part(drawnTokens, count, start), Part(drawnLogProbs, count, start));
+            backend.Sample(block, live.Sampling.Slice(start, count), Part(drawnTokens, count, start), Part(drawnLogProbs, count, start));
         }
-        DecodeState advancing = new(Part(state.Tokens, rows), Part(state.Positions, rows), Part(state.Slots, rows), state.Queries.Slice(0, rows), state.Sampling.Slice(0, rows), Part(state.Left, rows),
-            Part(state.StopsAtEnd, rows), state.EndTokens, state.Step, History(state.HistoryTokens), History(state.HistoryLogProbs));
-        backend.AdvanceDecode(advancing, Part(drawnTokens, rows), Part(drawnLogProbs, rows));
+        backend.AdvanceDecode(live, Part(drawnTokens, rows), Part(drawnLogProbs, rows));
     }
 
-    /// <summary>The history as a batch of the present number of rows fills it.</summary>
-    private Tensor History(Tensor history) => history.Reshape(history.Rows * history.Columns, 1).Slice(0, window * rows).Reshape(window, rows);
+    /// <summary>The state of the first rows; the history is as wide as they are many.</summary>
+    private DecodeState Head(int rows) => new(Part(state.Tokens, rows), Part(state.Positions, rows), Part(state.Slots, rows), state.Queries.Slice(0, rows), state.Sampling.Slice(0, rows), Part(state.Left, rows),
+        Part(state.StopsAtEnd, rows), state.EndTokens, state.Step, History(state.HistoryTokens, rows), History(state.HistoryLogProbs, rows));
+
+    private Tensor History(Tensor history, int rows) => history.Reshape(history.Rows * history.Columns, 1).Slice(0, window * rows).Reshape(window, rows);
 
     private static Tensor Part(Tensor row, int count, int start = 0) => row.Reshape(row.Columns, 1).Slice(start, count).Reshape(1, count);
 
