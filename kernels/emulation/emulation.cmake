@@ -6,6 +6,8 @@ set_source_files_properties(${ELM_KERNELS} PROPERTIES LANGUAGE CXX COMPILE_OPTIO
 # No contraction, so that all builds of a kernel give the same bits.
 set(ELM_EMULATION_OPTIONS -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
+    # Static shared memory is thread-local, too much of it for a library that a running program loads with the other, faster models; descriptors are nearly as fast.
+    list(APPEND ELM_EMULATION_OPTIONS -mtls-dialect=gnu2)
     include(CheckCXXSourceRuns)
     check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"avx2\") && __builtin_cpu_supports(\"fma\") && __builtin_cpu_supports(\"bmi2\") ? 0 : 1; }" ELM_MACHINE_IS_X86_64_V3)
     if(ELM_MACHINE_IS_X86_64_V3)
