@@ -77,8 +77,8 @@ ELM_DEV float score(const float* query, const float* key, int keys, int columns,
   return (float)(total / terms);
 }
 
-// Puts those of the tile's ranks that belong there into the list of the `kept` largest, in falling order; `next` is room for another list. All ranks but 0 differ. A thread for each of
-// the tile; barriers at the beginning and at the end.
+// Puts those of the tile's ranks that belong there into the list of the `kept` largest, in falling order; `next` is as large and holds zeros before and after. All ranks but 0 differ. A
+// thread for each of the tile. Begins with a barrier and ends without: the tile may be written again; of the list, thread t may read what lies t, t + kThreads, ... places from its beginning.
 ELM_DEV void merge(Rank* list, Rank* next, const Rank* tile, int kept, int* any) {
   __syncthreads();
   const Rank mine = tile[threadIdx.x];
@@ -106,7 +106,6 @@ ELM_DEV void merge(Rank* list, Rank* next, const Rank* tile, int kept, int* any)
     list[i] = next[i];
     next[i] = 0;
   }
-  __syncthreads();
 }
 
 template <int N>
@@ -135,7 +134,6 @@ extern "C" __global__ __launch_bounds__(nearest::kThreads, 4) void cosine_search
   const int shown = limits[blockIdx.x], limit = shown >= 0 && shown <= n ? shown : 0;
   if (rows_in_runs<4>(columns / terms, queries, keys)) search<4>(query, keys, limit, columns, terms, kept, list, next, tile, &any);
   else search<1>(query, keys, limit, columns, terms, kept, list, next, tile, &any);
-  __syncthreads();
   Rank* to = lists + (size_t)blockIdx.x * kept * gridDim.y + blockIdx.y;
   for (int i = threadIdx.x; i < kept; i += kThreads) to[(size_t)i * gridDim.y] = list[i];
 }
@@ -155,7 +153,6 @@ extern "C" __global__ __launch_bounds__(nearest::kThreads) void cosine_merge(con
     tile[threadIdx.x] = first + (int)threadIdx.x < all ? from[first + threadIdx.x] : 0;
     merge(list, next, tile, kept, &any);
   }
-  __syncthreads();
   for (int i = threadIdx.x; i < k; i += kThreads) {
     const Rank rank = i < kept ? list[i] : 0;
     indices[(size_t)blockIdx.x * k + i] = rank != 0 ? index_of(rank) : -1;

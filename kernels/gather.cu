@@ -40,7 +40,7 @@ ELM_DEV void scatter_add_share(const float* source, const int* indices, float* d
   const int row = blockIdx.x, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int column = (share * kAddThreads + (int)threadIdx.x) * N;
   float* to = destination + (size_t)row * columns + column;
-  float sum[N];
+  float sum[N] = {};
   bool touched = false;
   for (int first = 0; first < count; first += kAddThreads) {
     const int i = first + (int)threadIdx.x;
@@ -70,7 +70,6 @@ ELM_DEV void scatter_add_share(const float* source, const int* indices, float* d
             for (int j = 0; j < N; j++) sum[j] += x[a][j];
       }
     }
-    __syncthreads();
   }
   if (touched) store_run(to, sum);
 }

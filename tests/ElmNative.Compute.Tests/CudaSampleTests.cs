@@ -79,30 +79,40 @@ public sealed class CudaSampleTests
     public void DrawsFollowTheFilteredDistribution(float temperature, int topK, float topP, float minP)
     {
         using CudaBackend cuda = CudaDevice.Open();
-        const int draws = 1500, vocabulary = 20;
+        const int draws = 400, vocabulary = 20;
         float[] logits = Normal(3, vocabulary, 1.5);
         logits[7] = logits[3];
         SamplingRow[] rows = [.. Enumerable.Range(0, draws).Select(i => Row(temperature, topK, topP, minP, (uint)i))];
         (int[] tokens, float[] logprobs) = Sample(cuda, [.. rows.SelectMany(_ => logits)], rows);
         HashSet<int> candidates = Candidates(logits, rows[0]);
         double[] p = Reference.Softmax(Doubles(logits), temperature).P;
-        double mass = candidates.Sum(v => p[v]), chiSquare = 0;
+        double mass = candidates.Sum(v => p[v]), chiSquare = 0, rareWanted = 0, rare = 0, freedom = 0;
         int[] counts = new int[vocabulary];
         for (int i = 0; i < draws; i++)
         {
             counts[tokens[i]]++;
             Assert.AreEqual(Math.Log(p[tokens[i]]), logprobs[i], 2e-6, "log-probability of the unfiltered distribution");
         }
+        void Compare(double wanted, double count)
+        {
+            chiSquare += (count - wanted) * (count - wanted) / wanted;
+            freedom++;
+        }
         for (int v = 0; v < vocabulary; v++)
         {
             double wanted = candidates.Contains(v) ? draws * p[v] / mass : 0;
             if (wanted == 0)
                 Assert.AreEqual(0, counts[v], $"token {v} is no candidate");
+            else if (wanted >= 5)
+                Compare(wanted, counts[v]);
             else
-                chiSquare += (counts[v] - wanted) * (counts[v] - wanted) / wanted;
+                (rareWanted, rare) = (rareWanted + wanted, rare + counts[v]);
         }
+        // Rare tokens count as one.
+        if (rareWanted > 0)
+            Compare(rareWanted, rare);
         // The mean of the statistic is its degrees of freedom, its variance twice that: five deviations.
-        double freedom = candidates.Count - 1;
+        freedom--;
         Assert.IsLessThan(freedom + 5 * Math.Sqrt(2 * freedom) + 1e-9, chiSquare);
     }
 
@@ -111,7 +121,7 @@ public sealed class CudaSampleTests
     {
         using CudaBackend cuda = CudaDevice.Open();
         float[] logits = [0, 1, 1, 1, 0], wide = new float[700];
-        SamplingRow[] byRank = [.. Enumerable.Range(0, 200).Select(i => Row(topK: 2, position: (uint)i))], byMass = [.. byRank.Select(row => row with { TopK = 0, TopP = 0.3f })];
+        SamplingRow[] byRank = [.. Enumerable.Range(0, 80).Select(i => Row(topK: 2, position: (uint)i))], byMass = [.. byRank.Select(row => row with { TopK = 0, TopP = 0.3f })];
         CollectionAssert.AreEqual(new[] { 1, 2 }, Sample(cuda, [.. byRank.SelectMany(_ => logits)], byRank).Tokens.Distinct().Order().ToArray());
         CollectionAssert.AreEqual(new[] { 1, 2 }, Sample(cuda, [.. byMass.SelectMany(_ => logits)], byMass).Tokens.Distinct().Order().ToArray());
         // Of three likely tokens and many ties far below them, top-k takes the first ties; top-p then cuts among those it took.
@@ -127,9 +137,8 @@ public sealed class CudaSampleTests
     public void TopPOverAFlatLargeVocabularyKeepsTheFirstIds()
     {
         using CudaBackend cuda = CudaDevice.Open();
-        SamplingRow[] rows = [.. Enumerable.Range(0, 100).Select(i => Row(topP: 0.5f, position: (uint)i))];
-        int largest = Sample(cuda, new float[100 * 5000], rows).Tokens.Max();
-        Assert.IsTrue(largest is > 2400 and < 2500, $"{largest}");
+        SamplingRow[] rows = [.. Enumerable.Range(0, 12).Select(i => Row(topP: 0.5f, position: (uint)i))];
+        CollectionAssert.AreEqual(rows.Select(row => (int)(Uniform(row) * 2500)).ToArray(), Sample(cuda, new float[12 * 5000], rows).Tokens);
     }
 
     [TestMethod]
@@ -147,8 +156,8 @@ public sealed class CudaSampleTests
     public void ADrawIsTheInverseTransformOfItsPhiloxNumber()
     {
         using CudaBackend cuda = CudaDevice.Open();
-        SamplingRow[] rows = [.. Enumerable.Range(0, 100).Select(i => Row(position: (uint)i))];
-        CollectionAssert.AreEqual(rows.Select(row => (int)(Uniform(row) * 1024)).ToArray(), Sample(cuda, new float[100 * 1024], rows).Tokens);
+        SamplingRow[] rows = [.. Enumerable.Range(0, 40).Select(i => Row(position: (uint)i))];
+        CollectionAssert.AreEqual(rows.Select(row => (int)(Uniform(row) * 1024)).ToArray(), Sample(cuda, new float[40 * 1024], rows).Tokens);
     }
 
     private static unsafe double Uniform(SamplingRow row)
@@ -164,10 +173,10 @@ public sealed class CudaSampleTests
     [DataRow(7, 12)]
     [DataRow(128, 12)]
     [DataRow(129, 12)]
-    [DataRow(1000, 48)]
-    [DataRow(4100, 24)]
+    [DataRow(1000, 24)]
+    [DataRow(4100, 12)]
     [DataRow(8191, 12)]
-    [DataRow(152064, 6)]
+    [DataRow(152064, 4)]
     public void DrawsAreThoseOfTheCpu(int vocabulary, int draws)
     {
         using CudaBackend cuda = CudaDevice.Open();
