@@ -16,10 +16,13 @@ internal static class Elmn
     /// <summary>Runs it to its end on one of the processor's paths (ELM_CPU).</summary>
     public static Outcome RunOn(string path, params string[] arguments) => Run(null, arguments, path);
 
+    /// <summary>Runs it to its end with variables of the environment set.</summary>
+    public static Outcome RunWith(IReadOnlyDictionary<string, string> variables, params string[] arguments) => Run(null, arguments, null, variables);
+
     /// <summary>Runs it to its end with a text on standard input.</summary>
-    public static Outcome Run(string? input, string[] arguments, string? path = null)
+    public static Outcome Run(string? input, string[] arguments, string? path = null, IReadOnlyDictionary<string, string>? variables = null)
     {
-        using Process process = Start(arguments, path);
+        using Process process = Start(arguments, path, variables);
         Task<string> output = process.StandardOutput.ReadToEndAsync(), errors = process.StandardError.ReadToEndAsync();
         process.StandardInput.Write(input ?? "");
         process.StandardInput.Close();
@@ -32,9 +35,12 @@ internal static class Elmn
     }
 
     /// <summary>Starts it and kills it at once when a condition holds; false when it ended before.</summary>
-    public static bool RunUntil(Func<bool> condition, params string[] arguments)
+    public static bool RunUntil(Func<bool> condition, params string[] arguments) => RunUntil(new Dictionary<string, string>(), condition, arguments);
+
+    /// <summary>The same with variables of the environment set.</summary>
+    public static bool RunUntil(IReadOnlyDictionary<string, string> variables, Func<bool> condition, params string[] arguments)
     {
-        using Process process = Start(arguments);
+        using Process process = Start(arguments, variables: variables);
         process.StandardInput.Close();
         Task drained = Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync());
         while (!process.HasExited && !condition())
@@ -47,11 +53,13 @@ internal static class Elmn
         return killed;
     }
 
-    private static Process Start(string[] arguments, string? path = null)
+    private static Process Start(string[] arguments, string? path = null, IReadOnlyDictionary<string, string>? variables = null)
     {
         ProcessStartInfo start = new(Program, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
         if (path is not null)
             start.Environment["ELM_CPU"] = path;
+        foreach ((string name, string value) in variables ?? new Dictionary<string, string>())
+            start.Environment[name] = value;
         return Process.Start(start) ?? throw new InvalidOperationException($"{Program} does not start");
     }
 }
