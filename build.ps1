@@ -41,11 +41,36 @@ function Invoke-Step([string] $Failure, [scriptblock] $Step) {
     if ($LASTEXITCODE -ne 0) { Stop-Build $Failure }
 }
 
+# Compiles each kernels/NAME.cu into out/kernels: by nvcc, else by clang into PTX; the program loads them from the folder kernels beside it.
+function Build-Kernels {
+    $Nvcc = Get-Command nvcc -ErrorAction SilentlyContinue
+    $Clang = Get-Command clang-19, clang -ErrorAction SilentlyContinue | Select-Object -First 1
+    if (-not $Nvcc -and -not $Clang) {
+        Write-Output 'kernels: not compiled, so there is no --device cuda; winget install LLVM.LLVM, or install the CUDA toolkit'
+        return
+    }
+    New-Item -ItemType Directory -Force out/kernels | Out-Null
+    foreach ($Source in Get-ChildItem kernels/*.cu) {
+        $Image = "out/kernels/$($Source.BaseName)"
+        if ($Nvcc) {
+            Invoke-Step "$Source does not compile" { nvcc -std=c++20 -O3 -cubin -gencode arch=compute_80,code=sm_80 $Source -o "$Image.sm_80.cubin" }
+            Invoke-Step "$Source does not compile" { nvcc -std=c++20 -O3 -cubin -gencode arch=compute_90a,code=sm_90a $Source -o "$Image.sm_90a.cubin" }
+            Invoke-Step "$Source does not compile" { nvcc -std=c++20 -O3 -ptx -arch=compute_80 $Source -o "$Image.ptx" }
+        } else {
+            Invoke-Step "$Source does not compile" {
+                & $Clang -x cuda --cuda-device-only --cuda-gpu-arch=sm_80 --cuda-feature=+ptx80 -nocudainc -nocudalib -std=c++20 -O3 -S $Source -o "$Image.ptx"
+            }
+        }
+    }
+    Write-Output "kernels: compiled by $(if ($Nvcc) { 'nvcc' } else { 'clang (install the CUDA toolkit for cubins)' })"
+}
+
 function Build-All {
     Find-Tools
     New-Item -ItemType Directory -Force out | Out-Null
     Invoke-Step 'CMake could not configure the native library; a C++20 compiler is needed (winget install Microsoft.VisualStudio.2022.BuildTools)' { cmake -S . -B out/cmake -DCMAKE_BUILD_TYPE=Release | Out-Null }
     Invoke-Step 'the native library does not compile' { cmake --build out/cmake --config Release | Out-Null }
+    Build-Kernels
     Invoke-Step 'the C# projects do not compile' { dotnet build src/ElmNative.Cli -c Release -v q }
     if (-not $Windows) { & ln -sfn dotnet/bin/ElmNative.Cli/release/elmn out/elmn }
 }

@@ -13,7 +13,7 @@ usage() {
 
   build    compile everything; leaves out/elmn
   run      build, then the main job: the online protocol on the bundled model (arguments go to `elmn stream`)
-  test     build, then all tests; ends with a line "N passed, N failed, N skipped" (arguments go to the test programs, e.g. --filter Name)
+  test     build, then all tests, the CUDA kernels on an emulation and under sanitizers among them; ends with a line "N passed, N failed, N skipped" (arguments go to the test programs, e.g. --filter Name)
   bench    build, then `elmn bench` with the arguments; without any: the bundled model's speed, and every operation
   pack     build a folder out/pack/elmn-linux-x64 that runs where no .NET is installed
   clean    remove out/

@@ -134,13 +134,18 @@ void Recorder::launched(const emulation::Kernel& kernel, dim3 grid, dim3 block, 
       add(&kind, 1);
     }
   const uint64_t cost = switches + static_cast<uint64_t>(grid.x) * grid.y * grid.z * block.x * block.y * block.z;
-  constexpr uint64_t kLaunchesOfOneKernel = 4;
-  uint64_t& spent = spent_[&kernel];
-  if (cost <= max_cost_ && spent + cost <= kLaunchesOfOneKernel * max_cost_ && seen_.insert(signature).second) {
-    spent += cost;
+  constexpr uint64_t kLaunchesOfOneKernel = 4, kFirstLaunch = 50;
+  const auto [spent, first] = spent_.try_emplace(&kernel, 0);
+  const bool cheap = cost <= max_cost_ && spent->second + cost <= kLaunchesOfOneKernel * max_cost_;
+  if ((cheap || (first && cost <= kFirstLaunch * max_cost_)) && seen_.insert(signature).second) {
+    if (cheap)
+      spent->second += cost;
     write_launch(kernel, grid, block, shared_bytes, arguments);
-  } else
+  } else {
+    if (first)
+      spent_.erase(spent);
     write_changes();
+  }
   before_.clear();
 }
 

@@ -2,7 +2,7 @@
 //
 // A launch is written as such when it is new (kernel, grid, block, numbers among its arguments) and cheap, and else as the bytes that it changed: a recording stays short enough for
 // sanitizers, and what follows finds its input all the same. ELM_CUDA_RECORD_COST: what a launch may cost, in threads and hand-overs between them (default 120,000); all launches of one
-// kernel may cost four times that.
+// kernel may cost four times that, and the first of a kernel fifty times.
 #pragma once
 #include <stdint.h>
 
