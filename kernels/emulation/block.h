@@ -17,9 +17,6 @@ struct Position {
   dim3 block_size, grid_size;
   int number;
 };
-#ifdef __x86_64__
-__attribute__((tls_model("initial-exec")))  // read at every threadIdx: no call
-#endif
 extern thread_local Position position;
 
 /// The number of the running thread in its warp.

@@ -10,9 +10,6 @@ namespace elm::emulation {
 
 namespace {
 
-#ifdef __x86_64__
-__attribute__((tls_model("initial-exec")))
-#endif
 thread_local Block* current_block = nullptr;
 
 bool same_place(const Where& x, const Where& y) {
@@ -32,9 +29,6 @@ constexpr size_t kSharedAlignment = 1024;
 
 }  // namespace
 
-#ifdef __x86_64__
-__attribute__((tls_model("initial-exec")))
-#endif
 thread_local Position position;
 
 Block::Block() : threads_(new Thread[kMaxThreads]), warps_(new Warp[kMaxThreads / kWarpLanes]) {}
@@ -206,11 +200,14 @@ void Block::synchronize(Where here) {
   else if (!same_place(barrier_, here))
     fail(text("divergent barrier: this thread comes to %s:%u while others wait at %s:%u", here.file_name(), static_cast<unsigned>(here.line()), barrier_.file_name(),
               static_cast<unsigned>(barrier_.line())).c_str());
-  tsan_release(&barrier_order_);
+  // One place for every other barrier: who has gone on and come to the next one orders nothing for those who have yet to go on from this one.
+  char* const order = &barrier_order_[barriers_ & 1];
+  tsan_release(order);
   self.where = here;
   self.at_barrier = true;
   if (++arrived_ == count_) {
     arrived_ = 0;
+    barriers_++;
     // The last to come queues up with the others: the order decides who goes on first.
     for (int i = 0; i < count_; i++) {
       Thread& thread = threads_[order_ == Order::Descending ? count_ - 1 - i : i];
@@ -219,7 +216,7 @@ void Block::synchronize(Where here) {
     }
   }
   hand_over(self, false);
-  tsan_acquire(&barrier_order_);
+  tsan_acquire(order);
 }
 
 Slot& Block::enter(unsigned mask, Operation operation, Where here) {
@@ -244,17 +241,17 @@ const Slot* Block::meet(void (*complete)(Slot*)) {
   const int lane = self.number % kWarpLanes;
   Slot* slots = warp.slots[warp.generation & 1];
   warp.arrived |= 1u << lane;
-  tsan_release(&warp);
+  tsan_release(slots);
   if (warp.arrived != warp.mask) {
     self.where = warp.where;
     hand_over(self, false);
   } else {
-    tsan_acquire(&warp);
+    tsan_acquire(slots);
     if (complete)
       complete(slots);
     warp.arrived = 0;
     warp.generation++;
-    tsan_release(&warp);
+    tsan_release(slots);
     const int first = self.number - lane;
     for (unsigned others = warp.mask & ~(1u << lane); others != 0;) {
       const int other = order_ == Order::Descending ? 31 - __builtin_clz(others) : __builtin_ctz(others);
@@ -266,7 +263,7 @@ const Slot* Block::meet(void (*complete)(Slot*)) {
       hand_over(self, false);
     }
   }
-  tsan_acquire(&warp);
+  tsan_acquire(slots);
   return slots;
 }
 

@@ -112,8 +112,10 @@ class Block {
   unsigned char* shared_ = nullptr;
   size_t shared_bytes_ = 0;
   std::unique_ptr<unsigned char[]> shared_storage_;
+  /// Barriers that all threads have come to.
+  unsigned barriers_ = 0;
   // Places whose addresses stand for the order of events.
-  char begin_order_ = 0, barrier_order_ = 0, end_order_ = 0;
+  char begin_order_ = 0, barrier_order_[2] = {}, end_order_ = 0;
 };
 
 /// Memory [offset, offset + bytes) of the block's dynamic shared memory; fails the launch where there is none.
