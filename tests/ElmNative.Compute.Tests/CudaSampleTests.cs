@@ -79,7 +79,7 @@ public sealed class CudaSampleTests
     public void DrawsFollowTheFilteredDistribution(float temperature, int topK, float topP, float minP)
     {
         using CudaBackend cuda = CudaDevice.Open();
-        const int draws = 400, vocabulary = 20;
+        const int draws = 250, vocabulary = 20;
         float[] logits = Normal(3, vocabulary, 1.5);
         logits[7] = logits[3];
         SamplingRow[] rows = [.. Enumerable.Range(0, draws).Select(i => Row(temperature, topK, topP, minP, (uint)i))];
