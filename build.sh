@@ -174,7 +174,8 @@ replay() {
             local options=()
             [[ $build != plain ]] || options=(--order ascending --order descending --order random --order run-ahead --every-kernel)
             result=passed
-            ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS="halt_on_error=1 history_size=4" "out/cmake/replay_$build" "$recording" "${options[@]}" >"out/replay-$build.log" 2>&1 || result=FAILED
+            [[ $build != thread ]] || export ELM_EMULATION_WORKERS=2
+            ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1 "out/cmake/replay_$build" "$recording" "${options[@]}" >"out/replay-$build.log" 2>&1 || result=FAILED
             case $build in
                 plain) name="in every order of threads" ;;
                 address) name="AddressSanitizer, UndefinedBehaviorSanitizer" ;;

@@ -4,11 +4,15 @@ file(GLOB ELM_KERNELS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/*.cu)
 set_source_files_properties(${ELM_KERNELS} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 
 # No contraction, so that all builds of a kernel give the same bits.
-set(ELM_EMULATION_OPTIONS -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi)
+set(ELM_EMULATION_OPTIONS -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unknown-pragmas -Wno-psabi -Wno-maybe-uninitialized)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64")
-    # Static shared memory is thread-local, too much of it for a library that a running program loads with the other, faster models; descriptors are nearly as fast.
-    list(APPEND ELM_EMULATION_OPTIONS -mtls-dialect=gnu2)
+    include(CheckCXXCompilerFlag)
     include(CheckCXXSourceRuns)
+    # Thread-local variables of a library without a call for each access; shared memory is too large for those that are found at fixed offsets.
+    check_cxx_compiler_flag(-mtls-dialect=gnu2 ELM_TLS_DESCRIPTORS)
+    if(ELM_TLS_DESCRIPTORS)
+        set(ELM_LIBRARY_OPTIONS -mtls-dialect=gnu2)
+    endif()
     check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"avx2\") && __builtin_cpu_supports(\"fma\") && __builtin_cpu_supports(\"bmi2\") ? 0 : 1; }" ELM_MACHINE_IS_X86_64_V3)
     if(ELM_MACHINE_IS_X86_64_V3)
         list(APPEND ELM_EMULATION_OPTIONS -march=x86-64-v3)
@@ -24,7 +28,7 @@ add_library(elm_emulation OBJECT ${ELM_EMULATION_SOURCES})
 add_library(elm_emulated_kernels OBJECT ${ELM_KERNELS})
 foreach(part elm_emulation elm_emulated_kernels)
     target_include_directories(${part} PUBLIC ${CMAKE_SOURCE_DIR}/kernels)
-    target_compile_options(${part} PRIVATE -O2 ${ELM_EMULATION_OPTIONS})
+    target_compile_options(${part} PRIVATE -O2 ${ELM_EMULATION_OPTIONS} ${ELM_LIBRARY_OPTIONS})
     set_target_properties(${part} PROPERTIES POSITION_INDEPENDENT_CODE ON)
 endforeach()
 

@@ -114,6 +114,10 @@ class Engines {
   std::vector<std::unique_ptr<Block>> idle_;
 };
 
+/// The first access on a thread allocates all thread-local variables of this library, shared memory of the kernels among them. Before glibc 2.40 that one access may lose vector registers
+/// which the compiler holds for kept (-mtls-dialect=gnu2); none are live around a call like this.
+__attribute__((noinline)) void touch_thread_locals() { position.number = 0; }
+
 }  // namespace
 
 Registration::Registration(const Kernel& kernel) { kernels()[kernel.name] = kernel; }
@@ -151,6 +155,7 @@ Outcome run(const Kernel& kernel, dim3 grid, dim3 block, size_t shared_bytes, vo
   std::mutex outcome_lock;
   Outcome outcome;
   const std::function<void()> work = [&] {
+    touch_thread_locals();
     std::unique_ptr<Block> engine = Engines::instance().take();
     engine->begin(kernel, grid, block, shared_bytes, arguments);
     while (!failed) {

@@ -112,9 +112,9 @@ class Block {
   unsigned char* shared_ = nullptr;
   size_t shared_bytes_ = 0;
   std::unique_ptr<unsigned char[]> shared_storage_;
-  // Places whose addresses stand for the order of events.
   /// Barriers that all threads have come to.
   unsigned barriers_ = 0;
+  // Places whose addresses stand for the order of events.
   char begin_order_ = 0, barrier_order_[2] = {}, end_order_ = 0;
 };
 

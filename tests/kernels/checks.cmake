@@ -81,6 +81,7 @@ planted(address global_overrun "heap-buffer-overflow.*global_overrun")
 planted(address copy_beyond_global "heap-buffer-overflow.*copy_beyond_global")
 planted(address misaligned_load "planted.cpp.*misaligned address")
 planted(thread missing_barrier "data race.*missing_barrier")
+planted(thread missing_second_barrier "data race.*missing_second_barrier")
 planted(thread copy_without_barrier "data race.*copy_without_barrier")
 planted(thread blocks_race "data race.*blocks_race")
 

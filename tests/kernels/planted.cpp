@@ -50,6 +50,17 @@ __global__ void missing_barrier(const float* x, float* y) {
 }
 ELM_KERNEL(missing_barrier)
 
+// The barrier before the second writing is missing.
+__global__ void missing_second_barrier(const float* x, float* y) {
+  __shared__ float values[kThreads];
+  for (int i = 0; i < 2; i++) {
+    values[threadIdx.x] = row(x)[threadIdx.x] + (float)i;
+    __syncthreads();
+    row(y)[threadIdx.x] += values[kThreads - 1 - threadIdx.x];
+  }
+}
+ELM_KERNEL(missing_second_barrier)
+
 __global__ void divergent_barrier(const float* x, float* y) {
   if (threadIdx.x < 32) {
     row(y)[threadIdx.x] = row(x)[threadIdx.x];

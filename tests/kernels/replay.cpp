@@ -168,6 +168,7 @@ int main(int count, char** arguments) {
   }
   if (orders.empty())
     orders.push_back(Order::Ascending);
+  std::set<std::string> kernels;
   for (const Order order : orders) {
     const auto start = std::chrono::steady_clock::now();
     settings().order = order;
@@ -187,11 +188,15 @@ int main(int count, char** arguments) {
     printf("%-10s %llu launches of %zu kernels, %llu reads with the recorded bytes, %.1f s\n", name, static_cast<unsigned long long>(counts.launches), counts.kernels.size(),
            static_cast<unsigned long long>(counts.reads), seconds);
     fflush(stdout);
-    for (const Kernel& kernel : all_kernels())
-      if (every_kernel && !counts.kernels.count(kernel.name)) {
-        fprintf(stderr, "replay: no test of the CUDA backend launches %s\n", kernel.name);
-        return 1;
-      }
+    kernels.merge(counts.kernels);
+  }
+  std::string missing;
+  for (const Kernel& kernel : all_kernels())
+    if (every_kernel && !kernels.count(kernel.name))
+      missing += std::string(missing.empty() ? "" : ", ") + kernel.name;
+  if (!missing.empty()) {
+    fprintf(stderr, "replay: no test of the CUDA backend launches %s\n", missing.c_str());
+    return 1;
   }
   return 0;
 }

@@ -76,7 +76,7 @@ ELM_DRIVER_API cuInit(unsigned flags) {
 ELM_DRIVER_API cuDriverGetVersion(int* version) {
   if (!version)
     return InvalidValue;
-  *version = 13000;
+  *version = static_cast<int>(number_from_environment("ELM_EMULATION_DRIVER", 13000));
   return Success;
 }
 

@@ -4,8 +4,8 @@
 // Work comes as late as it may: what is queued on a stream runs when somebody synchronises, all streams in one order. Kernels' misdeeds then show as the driver shows them (every later
 // call fails with their code); what they were is written to standard error.
 //
-// Environment: ELM_EMULATION_MEMORY (bytes of the device, default 16 GiB), ELM_EMULATION_DEVICES (default 1), ELM_EMULATION_CAPABILITY (e.g. 80; default 90), ELM_CUDA_RECORD
-// (recorder.h), and those of the emulation (emulation.h).
+// Environment: ELM_EMULATION_MEMORY (bytes of the device, default 16 GiB), ELM_EMULATION_DEVICES (default 1), ELM_EMULATION_CAPABILITY (e.g. 80; default 90), ELM_EMULATION_DRIVER
+// (version of the driver, default 13000 for CUDA 13.0), ELM_CUDA_RECORD (recorder.h), and those of the emulation (emulation.h).
 #pragma once
 #include <stdint.h>
 
@@ -85,7 +85,7 @@ struct Allocation {
   /// Number in the recording.
   uint64_t number;
   bool pinned = false, from_pool = false;
-  /// A queued cuMemFreeAsync will free it: nobody may use it any more.
+  /// A queued cuMemFreeAsync will free it: nothing that comes later may use it any more; what was queued before still does.
   bool leaving = false;
 };
 
@@ -141,6 +141,8 @@ struct Driver {
   Handles<Module> modules;
   Handles<Function> functions;
   std::deque<Work> queue;
+  /// Whether queued work runs now.
+  bool performing = false;
 
   static Driver& instance();
 

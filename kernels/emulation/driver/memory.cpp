@@ -24,7 +24,7 @@ std::pair<const uintptr_t, Allocation>* Driver::find(uintptr_t address, size_t b
     return nullptr;
   --found;
   const Allocation& allocation = found->second;
-  return address - found->first <= allocation.bytes && bytes <= allocation.bytes - (address - found->first) && !allocation.leaving ? &*found : nullptr;
+  return address - found->first <= allocation.bytes && bytes <= allocation.bytes - (address - found->first) && (!allocation.leaving || performing) ? &*found : nullptr;
 }
 
 CUresult Driver::allocate(size_t bytes, bool pinned, bool from_pool, uintptr_t& address) {

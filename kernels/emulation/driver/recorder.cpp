@@ -44,7 +44,7 @@ Recorder::Recorder() {
     exit(1);
   }
   const char* cost = getenv("ELM_CUDA_RECORD_COST");
-  max_cost_ = cost && *cost ? strtoull(cost, nullptr, 10) : 400000;
+  max_cost_ = cost && *cost ? strtoull(cost, nullptr, 10) : 120000;
   atexit([] { instance().writer_.reset(); });
 }
 
@@ -134,7 +134,7 @@ void Recorder::launched(const emulation::Kernel& kernel, dim3 grid, dim3 block, 
       add(&kind, 1);
     }
   const uint64_t cost = switches + static_cast<uint64_t>(grid.x) * grid.y * grid.z * block.x * block.y * block.z;
-  constexpr uint64_t kLaunchesOfOneKernel = 5;
+  constexpr uint64_t kLaunchesOfOneKernel = 4;
   uint64_t& spent = spent_[&kernel];
   if (cost <= max_cost_ && spent + cost <= kLaunchesOfOneKernel * max_cost_ && seen_.insert(signature).second) {
     spent += cost;

@@ -1,8 +1,8 @@
 // ELM_CUDA_RECORD=FILE: the stand-in writes what the program does with the device (recording.h); a % in the name becomes the number of the process.
 //
 // A launch is written as such when it is new (kernel, grid, block, numbers among its arguments) and cheap, and else as the bytes that it changed: a recording stays short enough for
-// sanitizers, and what follows finds its input all the same. ELM_CUDA_RECORD_COST: what a launch may cost, in threads and hand-overs between them (default 400,000); all launches of one
-// kernel may cost five times that.
+// sanitizers, and what follows finds its input all the same. ELM_CUDA_RECORD_COST: what a launch may cost, in threads and hand-overs between them (default 120,000); all launches of one
+// kernel may cost four times that.
 #pragma once
 #include <stdint.h>
 

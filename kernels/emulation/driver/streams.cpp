@@ -53,12 +53,14 @@ CUresult Driver::submit(CUstream_st* stream, Work work) {
 }
 
 CUresult Driver::finish() {
+  performing = true;
   while (!queue.empty() && broken == Success) {
     const Work work = std::move(queue.front());
     queue.pop_front();
     broken = work();
   }
   queue.clear();
+  performing = false;
   // At such a moment a pool gives back what it holds beyond its threshold.
   pool_reserved = std::min(pool_reserved, std::max(pool_used, pool_threshold));
   return broken;
