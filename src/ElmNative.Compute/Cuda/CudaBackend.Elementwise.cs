@@ -11,7 +11,7 @@ public sealed unsafe partial class CudaBackend
         Require.That(x.IsPresent, "x is absent", nameof(x));
         Enter();
         if (x.Bytes > 0)
-            driver.Check(driver.SetBytes((ulong)x.Address, 0, (nuint)x.Bytes, stream), "cuMemsetD8Async");
+            driver.Check(driver.SetBytes(CudaBuffer.AddressOf(x), 0, (nuint)x.Bytes, stream.Handle), "cuMemsetD8Async");
     }
 
     /// <inheritdoc/>

@@ -1,162 +1,275 @@
-using System.Runtime.InteropServices;
-using System.Text;
+using ElmNative.Compute.Cpu;
 
 namespace ElmNative.Compute.Cuda;
 
 /// <summary>
-/// The operations on an NVIDIA GPU, through the driver API: BF16 weights and activations, float32 sums and residual stream. One stream; one caller at a time, from any thread.
+/// The operations on an NVIDIA GPU, through the driver API: BF16 weights and activations, float32 sums and residual stream. One stream; one
+/// caller at a time, from any thread. Environment: <see cref="CudaOptions"/>.
 /// </summary>
 public sealed unsafe partial class CudaBackend : IBackend
 {
-    private const int StreamNonBlocking = 1, ComputeCapabilityMajor = 75, ComputeCapabilityMinor = 76, MultiprocessorCount = 16;
+    private const int MultiprocessorCount = 16;
 
     private readonly CudaDriver driver;
-    private readonly Dictionary<string, Kernel> kernels = [];
-    private readonly int device;
+    private readonly CudaDevice device;
     private readonly int multiprocessors;
-    private readonly nint context, stream, module;
-    private Scratch scratch;
+    private readonly Dictionary<string, Kernel> kernels = [];
+    private readonly HashSet<CudaGraph> graphs = [];
+    private readonly CudaContext context = null!;
+    private readonly CudaStream stream = null!;
+    private readonly CudaMemory memory = null!;
+    private readonly CudaTransfers transfers = null!;
+    private readonly CudaWorkspace workspace = null!;
+    private readonly CudaModules modules = null!;
+    private long adoptedBytes;
+    private bool disposed;
 
     /// <summary>Opens a device and loads the kernels.</summary>
     /// <param name="ordinal">number of the device, from 0</param>
     /// <exception cref="ElmException">no driver, no such device, or no kernel image that it can run</exception>
-    public CudaBackend(int ordinal = 0)
+    public CudaBackend(int ordinal = 0) : this(ordinal, CudaOptions.FromEnvironment()) { }
+
+    /// <summary>The same with the options given; for tests.</summary>
+    internal CudaBackend(int ordinal, CudaOptions options)
     {
-        driver = CudaDriver.Load();
-        driver.Check(driver.Init(0), "cuInit");
-        int found, major, minor, count;
-        driver.Check(driver.DeviceGet(&found, ordinal), $"cuDeviceGet({ordinal})");
-        device = found;
-        byte* name = stackalloc byte[256];
-        driver.Check(driver.DeviceGetName(name, 256, device), "cuDeviceGetName");
-        driver.Check(driver.DeviceGetAttribute(&major, ComputeCapabilityMajor, device), "cuDeviceGetAttribute");
-        driver.Check(driver.DeviceGetAttribute(&minor, ComputeCapabilityMinor, device), "cuDeviceGetAttribute");
-        driver.Check(driver.DeviceGetAttribute(&count, MultiprocessorCount, device), "cuDeviceGetAttribute");
-        multiprocessors = count;
-        nint made;
-        driver.Check(driver.PrimaryContextRetain(&made, device), "cuDevicePrimaryCtxRetain");
-        context = made;
-        Enter();
-        driver.Check(driver.StreamCreate(&made, StreamNonBlocking), "cuStreamCreate");
-        stream = made;
-        byte[] image = KernelImage();
-        fixed (byte* first = image)
-            driver.Check(driver.ModuleLoad(&made, first, 0, null, null), "cuModuleLoadDataEx");
-        module = made;
-        scratch = new Scratch(this);
-        Description = $"cuda:{ordinal} {Marshal.PtrToStringUTF8((nint)name)} (sm_{major}{minor})";
+        driver = CudaDriver.Load(options.DriverLibrary);
+        device = Find(ordinal);
+        cublasOptions = options;
+        int handle = CudaDevice.HandleOf(driver, ordinal);
+        multiprocessors = CudaDevice.Attribute(driver, handle, MultiprocessorCount);
+        try
+        {
+            context = new CudaContext(driver, handle);
+            stream = new CudaStream(driver, options.WaitsForEveryLaunch);
+            memory = new CudaMemory(driver, context, stream, handle, $"cuda:{ordinal} {device.Name}");
+            transfers = new CudaTransfers(driver, stream);
+            workspace = new CudaWorkspace(memory, stream);
+            modules = new CudaModules(driver, device, options.KernelFolder);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <inheritdoc/>
-    public string Description { get; }
+    public string Description
+    {
+        get
+        {
+            Enter();
+            return $"cuda:{device.Ordinal} {device.Name} (compute capability {device.ComputeCapability}, driver of CUDA " +
+                $"{driver.VersionName}), {DenseProducts}";
+        }
+    }
 
     /// <inheritdoc/>
     public ElementType ActivationType => ElementType.BF16;
 
     /// <inheritdoc/>
-    public DeviceMemory? Memory => null;
+    public DeviceMemory? Memory
+    {
+        get
+        {
+            Enter();
+            return memory.Now;
+        }
+    }
+
+    /// <summary>Decode steps that are queued before the host looks at what they drew: enough to keep the device busy meanwhile.</summary>
+    public int DecodeWindow => 8;
+
+    /// <summary>Told, while weights are adopted, the bytes of the checkpoint that have been read so far, over all calls.</summary>
+    public IProgress<long>? WeightProgress { get; set; }
 
     /// <inheritdoc/>
     public DeviceBuffer Allocate(long bytes)
     {
         Enter();
-        ulong address;
-        driver.Check(driver.MemAlloc(&address, (nuint)Math.Max(bytes, 1)), $"cuMemAlloc({bytes} bytes)");
-        return new CudaBuffer(this, (nint)address, bytes);
+        return memory.Allocate(bytes);
     }
 
     /// <inheritdoc/>
-    public Tensor AdoptWeights(nint address, ElementType type, int rows, int columns, object owner) => throw new NotSupportedException();
+    /// <remarks>The copy is queued, not waited for; the stored weight is not needed any more when this returns.</remarks>
+    public Tensor AdoptWeights(nint address, ElementType type, int rows, int columns, object owner)
+    {
+        ElementType target = WeightConversion.TypeOnDevice(type, isVector: rows == 1);
+        Enter();
+        DeviceBuffer buffer = memory.Allocate((long)rows * columns * target.Size());
+        try
+        {
+            Tensor weight = buffer.As(target, rows, columns);
+            transfers.Upload((byte*)address, type, target, weight.Count, CudaBuffer.AddressOf(weight), ReportAdopted);
+            GC.KeepAlive(owner);
+            return weight;
+        }
+        catch
+        {
+            buffer.Dispose();
+            throw;
+        }
+    }
 
     /// <inheritdoc/>
-    public IGraph Capture(Action work) => throw new NotSupportedException();
+    /// <remarks>
+    /// Kernels are loaded, and the workspace and the choice of algorithms are there, once the same operations have run. With ELM_CUDA_SYNC=1 the
+    /// action itself is called at each launch, so that a failure has a kernel's name.
+    /// </remarks>
+    /// <exception cref="InvalidOperationException">
+    /// the action does what a graph cannot hold, or what it has never done before; nothing is left of the capture
+    /// </exception>
+    public IGraph Capture(Action work)
+    {
+        ArgumentNullException.ThrowIfNull(work);
+        Enter();
+        stream.RequireNoCapture("a capture");
+        if (stream.WaitsForEveryLaunch)
+            return new RepeatedWork(work);
+        nint graph = 0;
+        stream.BeginCapture();
+        try
+        {
+            work();
+            graph = stream.EndCapture();
+            CudaGraph captured = new(this, driver, stream, graph, workspace.Current);
+            graphs.Add(captured);
+            return captured;
+        }
+        finally
+        {
+            if (stream.IsCapturing)
+                stream.AbandonCapture();
+            if (graph != 0)
+                driver.GraphDestroy(graph);
+            memory.FreeAfterCapture();
+        }
+    }
 
     /// <inheritdoc/>
+    /// <remarks>Returns as soon as the span has been read; does not wait for the device.</remarks>
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination) where T : unmanaged
     {
         Require.Bytes(source.Length * (long)sizeof(T), destination.Bytes, nameof(source));
+        EnterToCopy("an upload");
         if (source.IsEmpty)
             return;
-        Enter();
         fixed (T* first = source)
-        {
-            driver.Check(driver.CopyToDevice((ulong)destination.Address, first, (nuint)destination.Bytes, stream), "cuMemcpyHtoDAsync");
-            Synchronize();
-        }
+            transfers.Upload((byte*)first, destination.Type, destination.Type, destination.Count, CudaBuffer.AddressOf(destination));
     }
 
     /// <inheritdoc/>
     public void Download<T>(Tensor source, Span<T> destination) where T : unmanaged
     {
         Require.Bytes(destination.Length * (long)sizeof(T), source.Bytes, nameof(destination));
+        EnterToCopy("a download");
         if (destination.IsEmpty)
-            return;
-        Enter();
-        fixed (T* first = destination)
-        {
-            driver.Check(driver.CopyToHost(first, (ulong)source.Address, (nuint)source.Bytes, stream), "cuMemcpyDtoHAsync");
-            Synchronize();
-        }
+            stream.Synchronize();
+        else
+            fixed (T* first = destination)
+                transfers.Download(CudaBuffer.AddressOf(source), (byte*)first, source.Bytes);
     }
 
     /// <inheritdoc/>
     public void Synchronize()
     {
-        Enter();
-        driver.Check(driver.StreamSynchronize(stream), "cuStreamSynchronize");
+        EnterToCopy("waiting for the device");
+        stream.Synchronize();
     }
 
-    /// <inheritdoc/>
+    /// <summary>Waits for the device and gives everything back: graphs, buffers (also those that nobody disposed), kernels, the context.</summary>
     public void Dispose()
     {
-        scratch.Dispose();
-        driver.ModuleUnload(module);
-        driver.StreamDestroy(stream);
-        driver.PrimaryContextRelease(device);
+        if (disposed)
+            return;
+        if (context is not null)
+        {
+            // What fails here fails because of an error that has been reported already.
+            context.Enter();
+            if (stream is not null)
+                driver.StreamSynchronize(stream.Handle);
+            foreach (CudaGraph graph in graphs)
+                graph.Release();
+            graphs.Clear();
+            cublas?.Dispose();
+            workspace?.Dispose();
+            transfers?.Dispose();
+            memory?.Dispose();
+            modules?.Dispose();
+            stream?.Dispose();
+            context.Dispose();
+        }
+        disposed = true;
     }
 
-    /// <summary>Gives a buffer back.</summary>
-    internal void Free(nint address)
+    /// <summary>A graph is no more.</summary>
+    internal void Forget(CudaGraph graph)
     {
-        Enter();
-        driver.Check(driver.MemFree((ulong)address), "cuMemFree");
+        context.Enter();
+        graphs.Remove(graph);
     }
+
+    /// <summary>Number of buffers that are not given back; for tests.</summary>
+    internal int LiveBuffers => memory.LiveBuffers;
 
     /// <summary>The kernel of a name; found once.</summary>
-    private Kernel Get(string name)
+    internal Kernel Get(string name)
     {
         Enter();
         if (!kernels.TryGetValue(name, out Kernel? kernel))
-            kernels.Add(name, kernel = new Kernel(driver, module, stream, name));
+            kernels.Add(name, kernel = Load(name));
         return kernel;
     }
 
     /// <summary>
-    /// Device memory for the inner results of one operation (partial sums, say), as F32 of at least so many elements. Valid until the next operation that asks; it grows and stays.
+    /// Device memory for the inner results of one operation (partial sums, say), as F32 of at least so many elements. Valid until the next
+    /// operation that asks; it grows and stays, but not in a capture.
     /// </summary>
-    private Tensor Workspace(long floats) => scratch.AtLeast(floats * sizeof(float));
+    internal Tensor Workspace(long floats)
+    {
+        Enter();
+        return workspace.AtLeast(floats);
+    }
 
     /// <summary>Makes the context current on the calling thread.</summary>
-    private void Enter() => driver.Check(driver.ContextSetCurrent(context), "cuCtxSetCurrent");
-
-    /// <summary>The PTX or cubin beside the program, ending in a NUL.</summary>
-    private static byte[] KernelImage() => Encoding.UTF8.GetBytes(".version 8.0\n.target sm_80\n.address_size 64\n\0");
-
-    private sealed class Scratch(CudaBackend backend) : IDisposable
+    /// <exception cref="ObjectDisposedException">the backend is disposed</exception>
+    internal void Enter()
     {
-        private DeviceBuffer? buffer;
+        ObjectDisposedException.ThrowIf(disposed, this);
+        context.Enter();
+    }
 
-        public Tensor AtLeast(long bytes)
+    private void EnterToCopy(string doing)
+    {
+        Enter();
+        stream.RequireNoCapture(doing);
+    }
+
+    private Kernel Load(string name)
+    {
+        if (stream.IsCapturing)
+            Kernel.RefuseInCapture(name);
+        return new Kernel(driver, stream, modules.Find(name), name);
+    }
+
+    private void ReportAdopted(long bytes)
+    {
+        adoptedBytes += bytes;
+        WeightProgress?.Report(adoptedBytes);
+    }
+
+    /// <summary>The device of a number, if the kernels can run on it.</summary>
+    private CudaDevice Find(int ordinal)
+    {
+        int count = CudaDevice.Count(driver);
+        if (ordinal < 0 || ordinal >= count)
         {
-            if (buffer is null || buffer.Bytes < bytes)
-            {
-                backend.Synchronize();
-                buffer?.Dispose();
-                buffer = backend.Allocate(Math.Max(bytes, 1 << 20));
-            }
-            return buffer.As(ElementType.F32, 1, (int)Math.Min(buffer.Bytes / sizeof(float), int.MaxValue));
+            string[] devices = [.. Enumerable.Range(0, count).Select(i => $"cuda:{i} ({CudaDevice.Describe(driver, i).Name})")];
+            throw new ElmException($"there is no device cuda:{ordinal}; " + (count > 0 ? $"choose {string.Join(" or ", devices)}"
+                : "the driver sees none: check nvidia-smi and the variable CUDA_VISIBLE_DEVICES"));
         }
-
-        public void Dispose() => buffer?.Dispose();
+        CudaDevice found = CudaDevice.Describe(driver, ordinal);
+        return found.IsSupported ? found : throw new ElmException($"cuda:{ordinal} {found.Name} is of compute capability " +
+            $"{found.ComputeCapability}, but the kernels need {CudaDevice.LowestMajor}.0 or newer; choose another device or --device cpu");
     }
 }
