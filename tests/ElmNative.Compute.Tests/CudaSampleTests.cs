@@ -343,6 +343,31 @@ public sealed class CudaSampleTests
         }
     }
 
+    /// <summary>One captured step, launched again and again, draws what one call after the other draws: positions are the device's own.</summary>
+    [TestMethod]
+    public void ADecodeLoopRunsAsAGraph()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        const int m = 11, vocabulary = 300, steps = 5;
+        Tensor logits = cuda.Put(Normal(1, m * vocabulary), m, vocabulary), tokens = cuda.Put(new int[m], 1, m), logprobs = cuda.Blank(1, m);
+        DecodeState captured = new DecodeLoop(cuda, m, steps, [3]).State, called = new DecodeLoop(cuda, m, steps, [3]).State;
+        void Step(in DecodeState state)
+        {
+            cuda.Sample(logits, state.Sampling, tokens, logprobs);
+            cuda.AdvanceDecode(state, tokens, logprobs);
+        }
+        for (int step = 0; step < steps; step++)
+            Step(called);
+        using (IGraph graph = cuda.Capture(() => Step(captured)))
+            for (int step = 0; step < steps; step++)
+                graph.Launch();
+        CollectionAssert.AreEqual(cuda.GetInts(called.HistoryTokens), cuda.GetInts(captured.HistoryTokens));
+        SameBits(cuda.Get(called.HistoryLogProbs), cuda.Get(captured.HistoryLogProbs), "log-probabilities");
+        CollectionAssert.AreEqual(cuda.GetInts(called.Sampling), cuda.GetInts(captured.Sampling));
+        CollectionAssert.AreEqual(new int[m], cuda.GetInts(captured.Left));
+        Assert.IsGreaterThan(2, cuda.GetInts(captured.HistoryTokens).Where(token => token >= 0).Distinct().Count());
+    }
+
     [TestMethod]
     public void NoCallAllocatesManagedMemory()
     {
