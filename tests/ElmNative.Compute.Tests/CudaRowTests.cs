@@ -223,10 +223,12 @@ public sealed class CudaRowTests
     {
         using CudaBackend cuda = CudaDevice.Open();
         float[] x = [1, 2, 3, 4, 5, 6];
-        Tensor q = cuda.Put(x, 3, 2, ElementType.BF16), positions = cuda.Put([2, -1, 0], 1, 3), table = cuda.Put(Table(2, 2), 2, 2), store = cuda.Put(new float[6], 3, 2, ElementType.BF16);
-        cuda.RotaryStore(q, q, q, positions, table, 2, cuda.Put([0, 1, 2], 1, 3), store, store);
+        Tensor q = cuda.Put(x, 3, 2, ElementType.BF16), k = cuda.Put(x, 3, 2, ElementType.BF16), positions = cuda.Put([2, -1, 0], 1, 3), table = cuda.Put(Table(2, 2), 2, 2),
+            keys = cuda.Put(new float[6], 3, 2, ElementType.BF16), values = cuda.Put(new float[6], 3, 2, ElementType.BF16);
+        cuda.RotaryStore(q, k, k, positions, table, 2, cuda.Put([0, 1, 2], 1, 3), keys, values);
         SameBits(x, cuda.Read(q), "position 0 turns by nothing");
-        SameBits([0, 0, 0, 0, 5, 6], cuda.Read(store), "store");
+        SameBits([0, 0, 0, 0, 5, 6], cuda.Read(keys), "keys");
+        SameBits([0, 0, 0, 0, 5, 6], cuda.Read(values), "values");
         cuda.Rotary(q, positions, table, 2, false, q);
         SameBits(x, cuda.Read(q), "alone");
     }
@@ -321,7 +323,8 @@ public sealed class CudaRowTests
     public void NoCallAllocatesManagedMemory()
     {
         using CudaBackend cuda = CudaDevice.Open();
-        Tensor x = cuda.Blank(2, 8), half = cuda.Nothing(2, 8, ElementType.BF16), weight = cuda.Blank(1, 8), indices = cuda.Put([0, 1], 1, 2), pooled = cuda.Blank(1, 8), range = indices.Reshape(1, 2);
+        Tensor x = cuda.Blank(2, 8), half = cuda.Nothing(2, 8, ElementType.BF16), k = cuda.Nothing(2, 8, ElementType.BF16), keys = cuda.Nothing(2, 8, ElementType.BF16),
+            values = cuda.Nothing(2, 8, ElementType.BF16), weight = cuda.Blank(1, 8), indices = cuda.Put([0, 1], 1, 2), pooled = cuda.Blank(1, 8), range = indices.Reshape(1, 2);
         void All()
         {
             cuda.Copy(x, half);
@@ -331,7 +334,7 @@ public sealed class CudaRowTests
             cuda.RmsNorm(x, weight, 1e-6f, half);
             cuda.RmsNormBackward(x, weight, 1e-6f, half, x);
             cuda.Rotary(half, indices, x, 8, false, half);
-            cuda.RotaryStore(half, half, half, indices, x, 8, indices, half, half);
+            cuda.RotaryStore(half, k, k, indices, x, 8, indices, keys, values);
             cuda.SwiGlu(half, half, half);
             cuda.SwiGluBackward(half, half, half, half, half);
             cuda.FillUniform(x, 1, 1);

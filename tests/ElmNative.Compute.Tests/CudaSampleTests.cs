@@ -79,7 +79,7 @@ public sealed class CudaSampleTests
     public void DrawsFollowTheFilteredDistribution(float temperature, int topK, float topP, float minP)
     {
         using CudaBackend cuda = CudaDevice.Open();
-        const int draws = 400, vocabulary = 20;
+        const int draws = 250, vocabulary = 20;
         float[] logits = Normal(3, vocabulary, 1.5);
         logits[7] = logits[3];
         SamplingRow[] rows = [.. Enumerable.Range(0, draws).Select(i => Row(temperature, topK, topP, minP, (uint)i))];
@@ -341,6 +341,31 @@ public sealed class CudaSampleTests
             loop.Expect(step, drawn, logprobs);
             loop.Compare(step + 1);
         }
+    }
+
+    /// <summary>One captured step, launched again and again, draws what one call after the other draws: positions are the device's own.</summary>
+    [TestMethod]
+    public void ADecodeLoopRunsAsAGraph()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        const int m = 11, vocabulary = 300, steps = 5;
+        Tensor logits = cuda.Put(Normal(1, m * vocabulary), m, vocabulary), tokens = cuda.Put(new int[m], 1, m), logprobs = cuda.Blank(1, m);
+        DecodeState captured = new DecodeLoop(cuda, m, steps, [3]).State, called = new DecodeLoop(cuda, m, steps, [3]).State;
+        void Step(in DecodeState state)
+        {
+            cuda.Sample(logits, state.Sampling, tokens, logprobs);
+            cuda.AdvanceDecode(state, tokens, logprobs);
+        }
+        for (int step = 0; step < steps; step++)
+            Step(called);
+        using (IGraph graph = cuda.Capture(() => Step(captured)))
+            for (int step = 0; step < steps; step++)
+                graph.Launch();
+        CollectionAssert.AreEqual(cuda.GetInts(called.HistoryTokens), cuda.GetInts(captured.HistoryTokens));
+        SameBits(cuda.Get(called.HistoryLogProbs), cuda.Get(captured.HistoryLogProbs), "log-probabilities");
+        CollectionAssert.AreEqual(cuda.GetInts(called.Sampling), cuda.GetInts(captured.Sampling));
+        CollectionAssert.AreEqual(new int[m], cuda.GetInts(captured.Left));
+        Assert.IsGreaterThan(2, cuda.GetInts(captured.HistoryTokens).Where(token => token >= 0).Distinct().Count());
     }
 
     [TestMethod]
