@@ -75,17 +75,21 @@ static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, 
         }
 }
 
+/// Vectors of a tile of R rows: few rows take more where the path has registers for it, so that enough sums run side by side.
+template <int R>
+constexpr int tile_columns = axpy_vectors > 1 ? axpy_vectors : R == 1 ? 3 : R == 2 ? 2 : 1;
+
 template <class W, int R>
 static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) {
     const float* a = t.a + row * t.a_row;
     float* out = t.out + row * t.out_row;
-    for (int k = 0; k < columns; k += lane_count * axpy_vectors) {
-        const int rest = columns - k < lane_count * axpy_vectors ? columns - k : lane_count * axpy_vectors;
+    for (int k = 0; k < columns; k += lane_count * tile_columns<R>) {
+        const int rest = columns - k < lane_count * tile_columns<R> ? columns - k : lane_count * tile_columns<R>;
         const int vectors = (rest + lane_count - 1) / lane_count;
         const int last = rest - (vectors - 1) * lane_count;
         const uint8_t* w = t.w + k * W::size;
         const auto tile = [&]<int V>() {
-            if constexpr (V <= axpy_vectors)
+            if constexpr (V <= tile_columns<R>)
                 axpy_tile<W, R, V>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last);
         };
         switch (vectors) {
@@ -100,15 +104,20 @@ static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) 
 template <class W>
 static void axpy(const Axpy& t, int64_t rows, int columns, Start start) {
     int64_t row = 0;
-    for (; row + axpy_rows <= rows; row += axpy_rows)
+    for (; row + 2 * axpy_rows <= rows; row += axpy_rows)
         axpy_row_tile<W, axpy_rows>(t, row, columns, start);
-    switch (rows - row) {
-    case 5: if constexpr (axpy_rows > 5) axpy_row_tile<W, 5>(t, row, columns, start); break;
-    case 4: if constexpr (axpy_rows > 4) axpy_row_tile<W, 4>(t, row, columns, start); break;
-    case 3: if constexpr (axpy_rows > 3) axpy_row_tile<W, 3>(t, row, columns, start); break;
-    case 2: if constexpr (axpy_rows > 2) axpy_row_tile<W, 2>(t, row, columns, start); break;
-    case 1: if constexpr (axpy_rows > 1) axpy_row_tile<W, 1>(t, row, columns, start); break;
-    default: break;
+    // The last rows in tiles as even as they come.
+    while (row < rows) {
+        const int64_t rest = rows - row, count = rest > axpy_rows ? (rest + 1) / 2 : rest;
+        switch (count) {
+        case 6: if constexpr (axpy_rows >= 6) axpy_row_tile<W, 6>(t, row, columns, start); break;
+        case 5: if constexpr (axpy_rows >= 5) axpy_row_tile<W, 5>(t, row, columns, start); break;
+        case 4: if constexpr (axpy_rows >= 4) axpy_row_tile<W, 4>(t, row, columns, start); break;
+        case 3: if constexpr (axpy_rows >= 3) axpy_row_tile<W, 3>(t, row, columns, start); break;
+        case 2: if constexpr (axpy_rows >= 2) axpy_row_tile<W, 2>(t, row, columns, start); break;
+        default: axpy_row_tile<W, 1>(t, row, columns, start); break;
+        }
+        row += count;
     }
 }
 

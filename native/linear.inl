@@ -196,9 +196,12 @@ static LinearBlock linear_block(int m, int n, int k, int threads) {
         const int columns = ((n + wanted - 1) / wanted + panel_width - 1) / panel_width * panel_width;
         return {rows, columns};
     }
-    int columns = block_columns;
-    while (columns > 16 && static_cast<int64_t>(height) * ((n + columns - 1) / columns) < 2 * threads)
-        columns /= 2;
+    // Few rows: the more columns in a block, the longer a thread reads in one stream, and the less it lays out x anew.
+    const bool few = pair_form && m < widen_rows;
+    int columns = few ? 20 * pair_chunk : block_columns;
+    const int least = few ? pair_chunk : 16, share = few ? 6 : 2;
+    while (columns > least && static_cast<int64_t>(height) * ((n + columns - 1) / columns) < share * threads)
+        columns = columns / 2 < least ? least : columns / 2;
     return {rows, columns};
 }
 

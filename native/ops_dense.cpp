@@ -11,6 +11,8 @@ namespace {
 
 /// Products with less work than this stay on the calling thread.
 constexpr double shared_work = 5e5;
+/// But for weights of so many bytes, which take as long to come from memory.
+constexpr double shared_bytes = 150e3;
 /// Rows of a block: a multiple of every path's tile.
 constexpr int block_rows = 240;
 constexpr int block_columns = 64;
@@ -32,7 +34,8 @@ void run_linear(elm_context& context, const LinearArgs& args, int m) {
         return;
     const Kernels& kernels = context.kernels;
     const int threads = context.pool.threads();
-    const bool shared = threads > 1 && static_cast<double>(m) * args.n * args.k >= shared_work;
+    const double elements = static_cast<double>(args.n) * args.k;
+    const bool shared = threads > 1 && (m * elements >= shared_work || elements * (args.weight_type == ELM_F32 ? 4 : 2) >= shared_bytes);
     const LinearBlock block = kernels.linear_block(m, args.n, args.k, shared ? threads : 1);
     context.reserve(kernels.linear_scratch(block.rows, args.k));
     const int column_blocks = blocks(args.n, block.columns);

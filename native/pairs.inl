@@ -8,6 +8,9 @@ namespace elm::ELM_PATH {
 constexpr int64_t cached_weight = 512 * 1024;
 constexpr bool pair_form = parts == 2;
 
+/// Columns that all rows are done with before the next ones: a multiple of every tile's.
+constexpr int pair_chunk = 12;
+
 /// 16-element blocks of a row, the last one filled up.
 static ELM_INLINE int pair_blocks(int k) { return (k + lane_count - 1) / lane_count; }
 
@@ -162,15 +165,14 @@ static int pair_columns(const LinearArgs& a, const float* x, int n, int n1, bool
 /// Rows [m0, m1) and columns [n0, n1) of y; scratch of pair_scratch floats and bias for a row.
 template <class P>
 static void linear_pairs(const LinearArgs& a, int m0, int m1, int n0, int n1, float* scratch) {
-    constexpr int chunk = 12;  // columns of all tile shapes
     const int rows = m1 - m0;
     const int64_t w_stride = static_cast<int64_t>(a.k) * 2, x_stride = static_cast<int64_t>(pair_blocks(a.k)) * lane_count;
     const bool ahead = a.n * w_stride > cached_weight / 4;
     for (int r = 0; r < rows; r++)
         split_pairs<P>(a.x + (m0 + r) * a.x_stride, a.k, scratch + r * x_stride);
-    for (int n = n0; n < n1; n += chunk) {
-        const int end = n1 - n < chunk ? n1 : n + chunk;
-        float bias[chunk] = {};
+    for (int n = n0; n < n1; n += pair_chunk) {
+        const int end = n1 - n < pair_chunk ? n1 : n + pair_chunk;
+        float bias[pair_chunk] = {};
         if (a.bias != nullptr)
             widen(a.bias + static_cast<int64_t>(n) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, end - n);
         for (int r = 0; r < rows;) {

@@ -29,7 +29,7 @@ internal static class EveryOperation
     {
         // Few rows, many rows, ragged tiles; the last spans several blocks of the backward sum and is large enough to be shared by threads.
         foreach ((int m, int n, int k) in new[] { (1, 9, 33), (5, 66, 130), (11, 7, 16), (40, 67, 70), (260, 70, 48), (20, 1100, 72),
-            (3, 700, 300) })
+            (3, 700, 300), (2, 29, 45), (4, 31, 16), (8, 90, 321), (24, 33, 257), (29, 70, 300), (250, 17, 529) })
             foreach (bool accumulate in new[] { false, true })
             {
                 Tensor w = backend.Put(Normal(2, n * k), n, k, type, 1), y = backend.Put(Normal(4, m * n), m, n),

@@ -78,7 +78,10 @@ public:
             for (const int d : {1, 7, 24, 33, 100})
                 rows(type, d);
             for (const int m : {1, 2, 5, 13, 31})
-                dense(type, m);
+                dense(type, m, 70, 37);
+            // Long enough for every way of a product.
+            for (const int m : {1, 3, 8, 31})
+                dense(type, m, 270, 307);
         }
         for (const int head_size : {2, 24, 32, 90})
             attention(head_size);
@@ -106,8 +109,7 @@ private:
         require(elm_pool_heads(context_, z, ints(2, 2, {0, 9, 8, 1}), d, pooled) == ELM_OK, "pool_heads");
         keep(pooled);
     }
-    void dense(int type, int m) {
-        const int n = 70, k = 37;
+    void dense(int type, int m, int n, int k) {
         const elm_tensor x = floats(m, k), weight = floats(n, k, type), y = floats(m, n), dx = floats(m, k), p = floats(1, m),
             entropy = floats(1, m);
         require(elm_linear(context_, x, weight, floats(1, n, type), y, 1) == ELM_OK, "linear");
