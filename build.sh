@@ -15,7 +15,8 @@ usage() {
   run      build, then the main job: the online protocol on the bundled model (arguments go to `elmn stream`)
   test     build, then all tests, the CUDA kernels on an emulation and under sanitizers among them; ends with a line "N passed, N failed, N skipped" (arguments go to the test programs, e.g. --filter Name)
   bench    build, then `elmn bench` with the arguments; without any: the bundled model's speed, and every operation
-  pack     build a folder out/pack/elmn-linux-x64 that runs where no .NET is installed
+  kernels  compile the CUDA kernels alone, into out/kernels (needs no .NET)
+  pack     build folders that run where no .NET is installed: out/pack/elmn-linux-x64, and out/pack/kernel-tests-linux-x64 for bench/gpu.sh
   clean    remove out/
 END
 }
@@ -203,7 +204,7 @@ run_tests() {
         cat out/dotnet-build.log >&2
         fail "the test projects do not compile"
     }
-    local passed=0 failed=0 skipped=0 status=0 log=out/test.log recording=out/cuda.recording
+    local passed=0 failed=0 skipped=0 status=0 log=out/test.log recording=$PWD/out/cuda.recording
     configure -DELM_CHECKS=ON -DELM_EMULATION=ON
     cmake --build out/cmake --target checks -j "$jobs" >out/cmake-build.log 2>&1 || {
         cat out/cmake-build.log >&2
@@ -264,6 +265,13 @@ pack() {
         fail "the packed program does not meet the golden values"
     }
     echo "$folder: $(du -sh "$folder" | cut -f1), start it with $folder/elmn"
+    folder=out/pack/kernel-tests-$rid
+    rm -rf "$folder"
+    dotnet publish tests/ElmNative.Compute.Tests -c Release -r $rid --self-contained -v q --tl:off -p:DebugType=none -o "$folder" >out/dotnet-pack.log 2>&1 || {
+        cat out/dotnet-pack.log >&2
+        fail "the self-contained kernel tests could not be built"
+    }
+    echo "$folder: $(du -sh "$folder" | cut -f1), for bench/gpu.sh"
 }
 
 verb=${1:---help}
@@ -273,6 +281,7 @@ case $verb in
     run) run "$@" ;;
     test) run_tests "$@" ;;
     bench) bench "$@" ;;
+    kernels) mkdir -p out && build_kernels ;;
     pack) pack ;;
     clean) rm -rf out ;;
     -h | --help | help) usage ;;
