@@ -203,7 +203,7 @@ run_tests() {
         cat out/dotnet-build.log >&2
         fail "the test projects do not compile"
     }
-    local passed=0 failed=0 skipped=0 status=0 log=out/test.log recording=out/cuda.recording
+    local passed=0 failed=0 skipped=0 status=0 log=out/test.log recording=$PWD/out/cuda.recording
     configure -DELM_CHECKS=ON -DELM_EMULATION=ON
     cmake --build out/cmake --target checks -j "$jobs" >out/cmake-build.log 2>&1 || {
         cat out/cmake-build.log >&2
