@@ -93,7 +93,7 @@ if wanted sanitize; then
     sanitizer=$(command -v compute-sanitizer) || fail "there is no compute-sanitizer: it comes with the CUDA toolkit; leave the stage out with ONLY=..."
     for tool in memcheck racecheck; do
         ELM_TEST_GPU=1 step "sanitize-$tool" "$sanitizer" --tool $tool --error-exitcode 9 "$tests" --no-ansi --progress off --filter "FullyQualifiedName~Cuda"
-        printf '\ncompute-sanitizer --tool %s on the kernel tests at small sizes: no error\n' $tool >>"$log/tables.md"
+        printf '\ncompute-sanitizer --tool %s on the kernel tests: no error\n' $tool >>"$log/tables.md"
     done
 fi
 if wanted verify; then
