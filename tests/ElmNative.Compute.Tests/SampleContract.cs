@@ -131,7 +131,7 @@ public abstract class SampleContract
     {
         using IBackend backend = Open();
         float[] logits = [0, 1, 1, 1, 0], wide = new float[700];
-        SamplingRow[] byRank = [.. Enumerable.Range(0, 80).Select(i => Row(topK: 2, position: (uint)i))], byMass = [.. byRank.Select(row => row with { TopK = 0, TopP = 0.3f })];
+        SamplingRow[] byRank = [.. Enumerable.Range(0, Math.Min(200, Draws)).Select(i => Row(topK: 2, position: (uint)i))], byMass = [.. byRank.Select(row => row with { TopK = 0, TopP = 0.3f })];
         CollectionAssert.AreEqual(new[] { 1, 2 }, Sample(backend, [.. byRank.SelectMany(_ => logits)], byRank).Tokens.Distinct().Order().ToArray());
         CollectionAssert.AreEqual(new[] { 1, 2 }, Sample(backend, [.. byMass.SelectMany(_ => logits)], byMass).Tokens.Distinct().Order().ToArray());
         // Of three likely tokens and many ties far below them, top-k takes the first ties; top-p then cuts among those it took.

@@ -45,6 +45,9 @@ public abstract class VectorContract
         return total / terms;
     }
 
+    /// <summary>So few random keys have scores that no rounding brings out of order.</summary>
+    private const int Distinct = 200;
+
     /// <summary>Up to several rounds of every block's share of the keys on a GPU. Scores of single-precision sums: 1e-6; places may differ from the reference's only between scores that near.</summary>
     [TestMethod]
     [DataRow(1, 16, 5, 2)]
@@ -75,7 +78,7 @@ public abstract class VectorContract
                 Assert.AreEqual(place < best.Length, index >= 0, $"query {i}, place {place}");
                 Assert.AreEqual(index < 0 ? 0 : all[index], gotScores[i * k + place], 1e-6);
                 if (index >= 0)
-                    Assert.AreEqual(best[place], all[index], 1e-6);
+                    Assert.AreEqual(best[place], all[index], n > Distinct ? 1e-6 : 0);
                 if (index >= 0 && place > 0)
                     Assert.IsTrue(gotScores[i * k + place] < gotScores[i * k + place - 1] ||
                         (gotScores[i * k + place] == gotScores[i * k + place - 1] && index > gotIndices[i * k + place - 1]), $"query {i}, place {place} is out of order");
