@@ -1,6 +1,7 @@
-// Dense products with weights as stored. Forward: lanes run along k and every output has its own 16-lane accumulator. Backward: lanes run
-// along k, which are outputs there; the sum over n rises within blocks of 512, whose sums are added in rising order (a vocabulary is too
-// long for one chain in single precision). No tile, block or batch shape changes the order of any sum.
+// Dense products with weights as stored. Forward: every output is a sum of 16 lanes that run along k. Here they lie side by side in
+// accumulators; pairs.inl does the same for few rows of bf16, and panel.inl takes the lanes one after another where rows are many. Backward:
+// lanes run along k, which are outputs there; the sum over n rises within blocks of 512, whose sums are added in rising order (a vocabulary
+// is too long for one chain in single precision). No tile, block or batch shape changes the order of any sum.
 
 namespace elm::ELM_PATH {
 
@@ -201,7 +202,7 @@ static LinearBlock linear_block(int m, int n, int k, int threads) {
     int columns = few ? 20 * pair_chunk : block_columns;
     const int least = few ? pair_chunk : 16, share = few ? 6 : 2;
     while (columns > least && static_cast<int64_t>(height) * ((n + columns - 1) / columns) < share * threads)
-        columns = columns / 2 < least ? least : columns / 2;
+        columns = columns / 2 < least ? least : columns / 2 / least * least;
     return {rows, columns};
 }
 

@@ -42,9 +42,10 @@ void run_linear(elm_context& context, const LinearArgs& args, int m) {
     const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
     context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
         for (int64_t item = begin; item < end; item++) {
-            const int m0 = static_cast<int>(item / column_blocks) * block.rows, n0 = static_cast<int>(item % column_blocks) * block.columns;
-            kernels.linear(args, m0, m - m0 < block.rows ? m : m0 + block.rows, n0, args.n - n0 < block.columns ? args.n : n0 + block.columns,
-                           context.scratch(thread));
+            const int m0 = static_cast<int>(item / column_blocks) * block.rows;
+            const int n0 = static_cast<int>(item % column_blocks) * block.columns;
+            kernels.linear(args, m0, m - m0 < block.rows ? m : m0 + block.rows, n0,
+                           args.n - n0 < block.columns ? args.n : n0 + block.columns, context.scratch(thread));
         }
     });
 }

@@ -1,11 +1,12 @@
-// Few rows times bf16 weights where a register holds eight floats: 16 weights are read as eight pairs, whose low halves are the elements with
-// even k and whose high halves are those with odd k. A shift or a mask widens them, so x is laid out alike: first its even elements, then
-// its odd ones. The 16 lanes of a sum are 8 even and 8 odd ones, with the bits of the dot form in linear.inl.
+// Few rows times bf16 weights where a register holds eight floats: 16 weights are read as eight pairs, whose low halves are the elements
+// with even k and whose high halves are those with odd k. A shift or a mask widens them, so x is laid out alike: first its even elements,
+// then its odd ones. The 16 lanes of a sum are 8 even and 8 odd ones, with the bits of the dot form in linear.inl.
 
 namespace elm::ELM_PATH {
 
 /// Bytes of a weight from which on it is assumed to come from memory.
 constexpr int64_t cached_weight = 512 * 1024;
+/// Whether the path has this form.
 constexpr bool pair_form = parts == 2;
 
 /// Columns that all rows are done with before the next ones: a multiple of every tile's.

@@ -41,8 +41,10 @@ static void pack_group(const float* x, int64_t x_stride, int rows, int k, float*
         }
     if (whole < terms)
         for (int i = 0; i < lane_count; i++)
-            for (int r = 0; r < group_height; r++)
-                out[chain_places[i] * chain + whole * group_height + r] = whole * lane_count + i < k ? from[r][whole * lane_count + i] : 0.0f;
+            for (int r = 0; r < group_height; r++) {
+                const int at = whole * lane_count + i;
+                out[chain_places[i] * chain + whole * group_height + r] = at < k ? from[r][at] : 0.0f;
+            }
 }
 
 /// Terms [j, j + count) of one vector of a panel from rows of floats.
@@ -52,9 +54,10 @@ static ELM_INLINE void pack_floats(const float* const rows[lane_count], int j, i
             for (int part = 0; part < parts; part++) {
                 Part columns[4];
                 part_transpose4(rows + part * part_width, t * lane_count + i, columns);
+                float* to = out + static_cast<int64_t>(j + t) * panel_width + part * part_width;
                 ELM_UNROLL
                 for (int c = 0; c < 4; c++)
-                    part_store(out + chain_places[i + c] * chain + static_cast<int64_t>(j + t) * panel_width + part * part_width, columns[c]);
+                    part_store(to + chain_places[i + c] * chain, columns[c]);
             }
 }
 
@@ -74,7 +77,8 @@ static ELM_INLINE void pack_pairs(const float* const rows[lane_count], int j, in
             }
 }
 
-/// out[place of chain i * chain + j * panel_width + n] = w[n, 16 j + i] for the first `columns` rows of w; places behind them repeat the last one.
+/// out[place of chain i * chain + j * panel_width + n] = w[n, 16 j + i] for the first `columns` rows of w; places behind them repeat the
+/// last one.
 static void pack_panel(const uint8_t* w, int type, int64_t w_stride, int columns, int k, float* out) {
     const int terms = chain_terms(k), whole = k / lane_count;
     const int64_t chain = panel_chain(terms);
@@ -201,8 +205,8 @@ static void linear_panels(const LinearArgs& a, int m0, int m1, int n0, int n1, f
         float* y = a.y + m0 * a.y_stride + n;
         // The next panel's weights come nearer meanwhile, some lines with each group of rows.
         const uint8_t* next = a.weight + (n + panel_width) * w_stride;
-        const int64_t ahead = n + panel_width < n1 ? (n1 - n - panel_width < panel_width ? n1 - n - panel_width : panel_width) * w_stride : 0;
-        const int64_t share = (ahead * group_height / rows + 63) & ~int64_t{63};
+        const int left = n1 - n - columns, next_columns = left < panel_width ? left : panel_width;
+        const int64_t share = (next_columns * w_stride * group_height / rows + 63) & ~int64_t{63};
         for (int r = 0; r < rows; r += group_height, next += share) {
             for (int64_t i = 0; i < share; i += 64)
                 prefetch(next + i);

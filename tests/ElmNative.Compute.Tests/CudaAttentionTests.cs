@@ -34,9 +34,9 @@ public sealed partial class CudaAttentionTests
     [TestMethod]
     public void BlocksOf128RowsMatchTheReference()
     {
-        // Enough tiles and heads for the kernels with two row blocks a warp: twice the multiprocessors, of which the stand-in has two.
-        int heads = Environment.GetEnvironmentVariable("ELM_TEST_GPU") == "1" ? 160 : 2;
+        // Enough tiles and heads for the kernels with two row blocks a warp: twice the multiprocessors, with two tiles a head.
         using CudaBackend cuda = CudaDevice.Open();
+        int heads = cuda.Multiprocessors;
         TestPlan plan = TestPlan.Packed([(70, -1), (40, 0), (3, 1), (30, 0)]);
         foreach (int size in new[] { 32, 64, 96, 128 })
             Check(cuda, plan.On(cuda), plan.Segments, plan.Queries, new AttentionShape(heads, 1, size, 1 / MathF.Sqrt(size)), plan.Rows, $"size {size}");

@@ -70,6 +70,20 @@ public sealed class CudaDenseTests
         }
     }
 
+    /// <summary>Tiles of 128 rows and columns, of which it takes one for each multiprocessor: two of rows, the second ragged, and as many of columns.</summary>
+    [TestMethod]
+    public void LargeTilesMatchTheReference()
+    {
+        using CudaBackend cuda = OpenOwn();
+        const int m = 139, depth = 72;
+        int wide = 128 * ((cuda.Multiprocessors + 1) / 2) - 8;
+        float[] x = Normal(1, m * depth), w = Normal(2, wide * depth);
+        Tensor xt = cuda.Put(x, m, depth, ElementType.BF16), tall = cuda.Put(w, wide, depth, ElementType.BF16), flat = cuda.Put(w, depth, wide, ElementType.BF16);
+        double[] exact = Rounded(x, ElementType.BF16), weight = Rounded(w, ElementType.BF16);
+        Check(cuda, Reference.Linear(exact, weight, null, m, wide, depth), m, wide, depth, "forward", (y, accumulate) => cuda.Linear(xt, tall, default, y, accumulate));
+        Check(cuda, Reference.LinearBackward(exact, weight, m, depth, wide), m, wide, depth, "backward", (dx, accumulate) => cuda.LinearBackward(xt, flat, dx, accumulate));
+    }
+
     /// <summary>Few rows take wider blocks as the weight has more rows; each width, at its ragged edge.</summary>
     [TestMethod]
     public void EveryWidthOfASkinnyProductMatchesTheReference()

@@ -55,6 +55,9 @@ public sealed unsafe partial class CudaBackend : IBackend
         }
     }
 
+    /// <summary>Multiprocessors of the device, which the choice between kernels goes by.</summary>
+    internal int Multiprocessors => multiprocessors;
+
     /// <inheritdoc/>
     public string Description
     {

@@ -87,13 +87,13 @@ internal sealed class ComplexField(RealField real)
     /// <summary>a^n for an integer n, by squaring.</summary>
     public BigComplex Power(BigComplex a, BigInteger n)
     {
-        BigInteger times = BigInteger.Abs(n);
-        if (times.GetBitLength() > 64) return BigComplex.Invalid;
-        BigComplex result = real.From(BigInteger.One);
-        for (int bit = (int)times.GetBitLength() - 1; bit >= 0; bit--)
+        if (BigInteger.Abs(n) > ulong.MaxValue) return BigComplex.Invalid;
+        ulong times = (ulong)BigInteger.Abs(n);
+        BigComplex result = times == 0 ? real.From(BigInteger.One) : a;
+        for (int bit = 62 - BitOperations.LeadingZeroCount(times); bit >= 0; bit--)
         {
             result = Multiply(result, result);
-            if (!(times >> bit).IsEven) result = Multiply(result, a);
+            if ((times >> bit & 1) != 0) result = Multiply(result, a);
         }
         return n.Sign < 0 ? Divide(real.From(BigInteger.One), result) : result;
     }

@@ -12,7 +12,7 @@ internal sealed class Evaluator
     private const int MostFunctions = 20;
 
     /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
-    private const long MostExactWork = 100_000_000;
+    private const long MostExactWork = 40_000_000;
 
     private const int LargestFactorial = 3000;
 

@@ -67,7 +67,8 @@ internal readonly struct Rational : IEquatable<Rational>, IComparable<Rational>
         if (times * bits > MostBits) return null;
         BigInteger upper = BigInteger.Pow(a.Numerator, (int)times);
         BigInteger lower = BigInteger.Pow(a.Denominator, (int)times);
-        return exponent.Sign > 0 ? Of(upper, lower) : Of(lower, upper);
+        // Powers of coprime numbers are coprime.
+        return exponent.Sign > 0 ? new Rational(upper, lower) : upper.Sign > 0 ? new Rational(lower, upper) : new Rational(-lower, -upper);
     }
 
     /// <summary>The exact root where it is rational (the real root of a negative number for an odd degree); otherwise null.</summary>

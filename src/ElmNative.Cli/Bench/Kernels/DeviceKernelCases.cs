@@ -11,7 +11,7 @@ internal static class DeviceKernelCases
     private const int Hidden = 3584, Inner = 18944, KeyWidth = 512, Vocabulary = 152064, Prompt = 200, Rollouts = 8, Length = 700, StepRows = Prompt + Rollouts * Length;
 
     /// <summary>All cases in the order of the table.</summary>
-    public static IEnumerable<KernelCase> All() => [.. Products(), .. Rows(), .. Attentions(), .. Head(), .. Vectors()];
+    public static IEnumerable<KernelCase> All() => [.. Products(), .. KernelCases.Rowwise(128, 128, 32), .. KernelCases.Rowwise(StepRows, Hidden, 128), .. Attentions(), .. Head(), .. Vectors()];
 
     private static IEnumerable<KernelCase> Products()
     {
@@ -35,25 +35,6 @@ internal static class DeviceKernelCases
         {
             yield return DenseKernels.Linear(m, 128, 256, ElementType.BF16);
             yield return DenseKernels.LinearBackward(m, 128, 256, ElementType.BF16);
-        }
-    }
-
-    private static IEnumerable<KernelCase> Rows()
-    {
-        foreach ((int rows, int width, int headSize) in new[] { (128, 128, 32), (StepRows, Hidden, 128) })
-        {
-            yield return RowKernels.Norm(rows, width);
-            yield return RowKernels.NormBackward(rows, width);
-            yield return RowKernels.Glu(rows, 2 * width);
-            yield return RowKernels.GluBackward(rows, 2 * width);
-            yield return RowKernels.Rotary(rows, width, headSize);
-            yield return RowKernels.Gather(rows, width);
-            yield return RowKernels.Scatter(rows, width);
-            yield return RowKernels.ScatterAdd(rows, width);
-            yield return RowKernels.Add(rows, width);
-            yield return RowKernels.Copy(rows, width);
-            yield return RowKernels.Zero(rows, width);
-            yield return VectorKernels.Pool(rows, width, headSize);
         }
     }
 

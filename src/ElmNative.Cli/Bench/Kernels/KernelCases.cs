@@ -10,7 +10,7 @@ internal static class KernelCases
 {
     /// <summary>All cases for a backend, in the order of the table.</summary>
     public static IEnumerable<KernelCase> For(IBackend backend) => backend.Memory is null
-        ? [.. Products(), .. Rows(), .. Attentions(), .. Vocabulary(), .. Vectors()]
+        ? [.. Products(), .. Rowwise(128, 128, 32), .. Rowwise(4096, 896, 64), .. Attentions(), .. Vocabulary(), .. Vectors()]
         : DeviceKernelCases.All();
 
     private static IEnumerable<KernelCase> Products()
@@ -36,24 +36,13 @@ internal static class KernelCases
         }
     }
 
-    private static IEnumerable<KernelCase> Rows()
-    {
-        foreach ((int rows, int width, int headSize) in new[] { (128, 128, 32), (4096, 896, 64) })
-        {
-            yield return RowKernels.Norm(rows, width);
-            yield return RowKernels.NormBackward(rows, width);
-            yield return RowKernels.Glu(rows, 2 * width);
-            yield return RowKernels.GluBackward(rows, 2 * width);
-            yield return RowKernels.Rotary(rows, width, headSize);
-            yield return RowKernels.Gather(rows, width);
-            yield return RowKernels.Scatter(rows, width);
-            yield return RowKernels.ScatterAdd(rows, width);
-            yield return RowKernels.Add(rows, width);
-            yield return RowKernels.Copy(rows, width);
-            yield return RowKernels.Zero(rows, width);
-            yield return VectorKernels.Pool(rows, width, headSize);
-        }
-    }
+    /// <summary>Every operation on rows at one size; SwiGLU at twice the width.</summary>
+    public static IEnumerable<KernelCase> Rowwise(int rows, int width, int headSize) =>
+    [
+        RowKernels.Norm(rows, width), RowKernels.NormBackward(rows, width), RowKernels.Glu(rows, 2 * width), RowKernels.GluBackward(rows, 2 * width), RowKernels.Rotary(rows, width, headSize),
+        RowKernels.Gather(rows, width), RowKernels.Scatter(rows, width), RowKernels.ScatterAdd(rows, width), RowKernels.Add(rows, width), RowKernels.Copy(rows, width), RowKernels.Zero(rows, width),
+        VectorKernels.Pool(rows, width, headSize),
+    ];
 
     private static IEnumerable<KernelCase> Attentions()
     {
