@@ -10,21 +10,16 @@
 constexpr int kAttentionThreads = 128;
 constexpr int kAttentionWarps = kAttentionThreads / kWarp;
 constexpr int kNone = 0x7fffffff;
-constexpr float kLog2E = 1.4426950408889634f;
-constexpr float kLn2 = 0.6931471805599453f;
 
-ELM_DEV int least(int a, int b) { return a < b ? a : b; }
-ELM_DEV int greatest(int a, int b) { return a > b ? a : b; }
 ELM_DEV int pieces_of(int count, int size) { return (count + size - 1) / size; }
-ELM_DEV float not_a_number() { return __uint_as_float(0x7fffffffu); }
 
 ELM_DEV int warp_least(int x) {
-    for (int m = kWarp / 2; m; m >>= 1) x = least(x, __shfl_xor_sync(kAllLanes, x, m));
+    for (int m = kWarp / 2; m; m >>= 1) x = min(x, __shfl_xor_sync(kAllLanes, x, m));
     return x;
 }
 
 ELM_DEV int warp_greatest(int x) {
-    for (int m = kWarp / 2; m; m >>= 1) x = greatest(x, __shfl_xor_sync(kAllLanes, x, m));
+    for (int m = kWarp / 2; m; m >>= 1) x = max(x, __shfl_xor_sync(kAllLanes, x, m));
     return x;
 }
 
@@ -106,6 +101,20 @@ template <int Size> ELM_DEV smem_t left_lane(int lane) { return tile_at<Size>(la
 // ... and of the right operand whose 16 rows are the columns of the product.
 template <int Size> ELM_DEV smem_t right_lane(int lane) { return tile_at<Size>((lane & 7) + (lane >> 4 << 3), lane >> 3 & 1); }
 
+// s[b][2 i], s[b][2 i + 1] += a[b] times the rows 16 i .. 16 i + 15 at `right`, over the 16 elements of `step`, for b < Blocks and i < Count. The address is the lane's.
+template <int Size, int Blocks, int Count> ELM_DEV void add_step(float (&s)[Blocks][2 * Count][4], const uint32_t (&a)[Blocks][4], smem_t right, int step) {
+#pragma unroll
+    for (int i = 0; i < Count; i++) {
+        uint32_t c[4];
+        ldmatrix_x4(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
+#pragma unroll
+        for (int b = 0; b < Blocks; b++) {
+            mma_bf16_16816(s[b][2 * i], a[b], c[0], c[1]);
+            mma_bf16_16816(s[b][2 * i + 1], a[b], c[2], c[3]);
+        }
+    }
+}
+
 // s[b][2 i], s[b][2 i + 1] += the 16 rows b at `left` times the rows 16 i .. 16 i + 15 at `right`, over the head, for b < Blocks and i < Count. Both addresses are the lane's.
 template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], smem_t left, smem_t right) {
     left = fresh(left);
@@ -115,34 +124,15 @@ template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[
         uint32_t a[Blocks][4];
 #pragma unroll
         for (int b = 0; b < Blocks; b++) ldmatrix_x4(a[b], at_step<Size>(left, 2 * step) + b * 16 * kRowBytes<Size>);
-#pragma unroll
-        for (int i = 0; i < Count; i++) {
-            uint32_t c[4];
-            ldmatrix_x4(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-            for (int b = 0; b < Blocks; b++) {
-                mma_bf16_16816(s[b][2 * i], a[b], c[0], c[1]);
-                mma_bf16_16816(s[b][2 * i + 1], a[b], c[2], c[3]);
-            }
-        }
+        add_step<Size, Blocks, Count>(s, a, right, step);
     }
 }
 
-// The same where the rows at the left are in registers already: left[b][step].
-template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], const uint32_t (&left)[Blocks][Size / 16][4], smem_t right) {
+// The same where the rows at the left are in registers already: left[step][b].
+template <int Size, int Blocks, int Count> ELM_DEV void add_products(float (&s)[Blocks][2 * Count][4], const uint32_t (&left)[Size / 16][Blocks][4], smem_t right) {
     right = fresh(right);
 #pragma unroll
-    for (int step = 0; step < Size / 16; step++)
-#pragma unroll
-        for (int i = 0; i < Count; i++) {
-            uint32_t c[4];
-            ldmatrix_x4(c, at_step<Size>(right, 2 * step) + i * 16 * kRowBytes<Size>);
-#pragma unroll
-            for (int b = 0; b < Blocks; b++) {
-                mma_bf16_16816(s[b][2 * i], left[b][step], c[0], c[1]);
-                mma_bf16_16816(s[b][2 * i + 1], left[b][step], c[2], c[3]);
-            }
-        }
+    for (int step = 0; step < Size / 16; step++) add_step<Size, Blocks, Count>(s, left[step], right, step);
 }
 
 // sums[b] (16 rows x Size) += p[b] (16 rows x 16 Count, as add_products leaves them, rounded to BF16) times the 16 Count rows at the lane's address `right`.

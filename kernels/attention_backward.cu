@@ -58,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(kAttentionThreads)
     const int lane = threadIdx.x % kWarp, tiles = pieces_of(rows, kBackwardTile), row = (int)blockIdx.x * kBackwardTile + lane;
     const Segments segments{plan_segments, segment_count, rows, 0};
     const int segment = row < rows ? checked[row] : -1, visible = row < rows ? queries[2 * row + 1] : 0;
-    const int end = least(tiles, ((int)blockIdx.y + 1) * 64);
+    const int end = min(tiles, ((int)blockIdx.y + 1) * 64);
     for (int tile = (int)blockIdx.y * 64 + (int)threadIdx.x / kWarp; tile < end; tile += kAttentionWarps) {
         const unsigned seen = seen_keys(segments, segment, visible, tile * kBackwardTile);
         const bool some = __ballot_sync(kAllLanes, seen != 0) != 0, all = __ballot_sync(kAllLanes, seen == ~0u) == ~0u;

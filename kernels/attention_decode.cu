@@ -20,16 +20,16 @@ template <bool Maximum> ELM_DEV int block_scan(int x, int& all, int* scratch) {
 #pragma unroll
     for (int d = 1; d < kWarp; d <<= 1) {
         const int other = __shfl_sync(kAllLanes, x, lane - d);
-        if (lane >= d) x = Maximum ? greatest(x, other) : x + other;
+        if (lane >= d) x = Maximum ? max(x, other) : x + other;
     }
     if (lane == kWarp - 1) scratch[warp] = x;
     __syncthreads();
     all = scratch[0];
-    if (warp > 0) x = Maximum ? greatest(x, all) : x + all;
+    if (warp > 0) x = Maximum ? max(x, all) : x + all;
 #pragma unroll
     for (int w = 1; w < kAttentionWarps; w++) {
-        if (warp > w) x = Maximum ? greatest(x, scratch[w]) : x + scratch[w];
-        all = Maximum ? greatest(all, scratch[w]) : all + scratch[w];
+        if (warp > w) x = Maximum ? max(x, scratch[w]) : x + scratch[w];
+        all = Maximum ? max(all, scratch[w]) : all + scratch[w];
     }
     __syncthreads();
     return x;
@@ -71,8 +71,8 @@ ELM_DEV int make_plan(DecodePlan& plan, const Segments& segments, const int* que
         // where the run of queries of one parent starts: the last query so far that differs from the one before it
         const bool starts = i == 0 || (i < count && (parent < 0 || parent != plan.parent[i - 1]));
         int last;
-        const int start = greatest(run, block_scan<true>(starts ? i : 0, last, plan.scratch));
-        run = greatest(run, last);
+        const int start = max(run, block_scan<true>(starts ? i : 0, last, plan.scratch));
+        run = max(run, last);
         const int led = i < count && (i - start) % team == 0 ? pieces_of(before, piece) : 0;
         int sum;
         const int end = pieces + block_scan<false>(led + pieces_of(visible, piece), sum, plan.scratch);
@@ -108,8 +108,8 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
     float* exchange = (float*)shared_at(kExchange);   // largest score and sum, of each lane of two warps
     DecodePlan& plan = *(DecodePlan*)(exchange + 2 * 4 * kWarp);
     const Segments segments{plan_segments, segment_count, store_rows, max_context};
-    const int query0 = (int)blockIdx.y * kPlanQueries, count = least(kPlanQueries, rows - query0);
-    const int group = query_heads / key_heads, head_blocks = pieces_of(group, kTeamRows), team = greatest(1, kTeamRows / group);
+    const int query0 = (int)blockIdx.y * kPlanQueries, count = min(kPlanQueries, rows - query0);
+    const int group = query_heads / key_heads, head_blocks = pieces_of(group, kTeamRows), team = max(1, kTeamRows / group);
     const size_t width = (size_t)query_heads * size, key_width = (size_t)key_heads * size;
     const float factor = scale * kLog2E;
 
@@ -129,7 +129,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
         piece.query = low;
         piece.key_head = unit / head_blocks;
         piece.head = piece.key_head * group + unit % head_blocks * kTeamRows;
-        piece.heads = least(kTeamRows, group - unit % head_blocks * kTeamRows);
+        piece.heads = min(kTeamRows, group - unit % head_blocks * kTeamRows);
         piece.members = 1;
         const int led = plan.led[low];
         int at = n - (low > 0 ? plan.ends[low - 1] : 0);
@@ -142,19 +142,19 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
             piece.slot = pieces_of(plan.before[low], piece_keys) + at;
         }
         piece.begin = at * piece_keys;
-        piece.end = least(piece.begin + piece_keys, piece.shared ? plan.before[low] : plan.visible[low]);
+        piece.end = min(piece.begin + piece_keys, piece.shared ? plan.before[low] : plan.visible[low]);
         return piece;
     };
 
     const auto keys_at = [&](const Piece& piece, int at) {
-        if (!piece.shared) return Keys{plan.first[piece.query] + at, least(kKeys, piece.end - at)};
+        if (!piece.shared) return Keys{plan.first[piece.query] + at, min(kKeys, piece.end - at)};
         int s = plan.parent[piece.query], n = segments.size(s), start = plan.before[piece.query] - n;
         while (at < start) {
             s = segments.parent(s);
             n = segments.size(s);
             start -= n;
         }
-        return Keys{segments.first(s) + at - start, least(kKeys, least(piece.end, start + n) - at)};
+        return Keys{segments.first(s) + at - start, min(kKeys, min(piece.end, start + n) - at)};
     };
 
     const auto load_queries = [&](const Piece& piece, int held) {
@@ -185,7 +185,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
     cp_async_commit();
 
     bool starts = true;
-    [[maybe_unused]] uint32_t query[1][Size / 16][4];
+    [[maybe_unused]] uint32_t query[Size / 16][1][4];
     float sums[1][Size / 8][4], top[2], total[2];
     for (;;) {
         const bool ends = at + keys.count >= piece.end;
@@ -217,7 +217,7 @@ ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const
         if (starts) {
             if (kQueriesStay && row0 < team_rows) {
 #pragma unroll
-                for (int step = 0; step < Size / 16; step++) ldmatrix_x4(query[0][step], at_step<Size>(query_lane, 2 * step));
+                for (int step = 0; step < Size / 16; step++) ldmatrix_x4(query[step][0], at_step<Size>(query_lane, 2 * step));
             }
 #pragma unroll
             for (int i = 0; i < Size / 8; i++) sums[0][i][0] = sums[0][i][1] = sums[0][i][2] = sums[0][i][3] = 0.f;

@@ -24,7 +24,7 @@ ELM_DEV int block_least(int x, int* scratch) {
     x = warp_least(x);
     if (threadIdx.x % kWarp == 0) scratch[threadIdx.x / kWarp] = x;
     __syncthreads();
-    x = least(least(scratch[0], scratch[1]), least(scratch[2], scratch[3]));
+    x = min(min(scratch[0], scratch[1]), min(scratch[2], scratch[3]));
     return x;
 }
 
@@ -90,7 +90,7 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
     float top[Blocks][2], total[Blocks][2] = {};
 #pragma unroll
     for (int b = 0; b < Blocks; b++) top[b][0] = top[b][1] = -infinity();
-    [[maybe_unused]] uint32_t query[Blocks][Size / 16][4];
+    [[maybe_unused]] uint32_t query[Size / 16][Blocks][4];
     const float factor = scale * kLog2E;
     const smem_t query_lane = shared + warp * 16 * Blocks * kRowBytes<Size> + left_lane<Size>(lane);
     const smem_t key_lane = shared + kKeyTile + right_lane<Size>(lane), value_lane = shared + kValueTile + left_lane<Size>(lane);
@@ -107,7 +107,7 @@ ELM_DEV void attention_forward(const int* plan_segments, int segment_count, cons
                 for (int b = 0; b < Blocks; b++)
 #pragma unroll
                     for (int step = 0; step < Size / 16; step++)
-                        ldmatrix_x4(query[b][step], at_step<Size>(query_lane, 2 * step) + b * 16 * kRowBytes<Size>);
+                        ldmatrix_x4(query[step][b], at_step<Size>(query_lane, 2 * step) + b * 16 * kRowBytes<Size>);
                 first = false;
             }
 

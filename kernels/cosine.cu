@@ -12,15 +12,9 @@ constexpr int kAbreast = 4;      // keys whose loads a warp has under way togeth
 
 // Scores in one order with their places: the larger score first, then the smaller index. 0 is no key.
 typedef unsigned long long Rank;
-ELM_DEV Rank rank_of(float score, int index) {
-  const uint32_t bits = __float_as_uint(score + 0.0f);
-  return (Rank)(bits >> 31 ? ~bits : bits | 0x80000000u) << 32 | (uint32_t)~index;
-}
+ELM_DEV Rank rank_of(float score, int index) { return (Rank)key_of(score) << 32 | (uint32_t)~index; }
 ELM_DEV int index_of(Rank rank) { return (int)~(uint32_t)rank; }
-ELM_DEV float score_of(Rank rank) {
-  const uint32_t key = (uint32_t)(rank >> 32);
-  return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key);
-}
+ELM_DEV float score_of(Rank rank) { return from_key((uint32_t)(rank >> 32)); }
 
 ELM_DEV double root(double x) {
   // Of a float's value: one Newton step from the float root is right to 2^-46.
@@ -77,9 +71,19 @@ ELM_DEV float score(const float* query, const float* key, int keys, int columns,
   return (float)(total / terms);
 }
 
-// Puts those of the tile's ranks that belong there into the list of the `kept` largest, in falling order; `next` is as large and holds zeros before and after. All ranks but 0 differ. A
-// thread for each of the tile. Begins with a barrier and ends without: the tile may be written again; of the list, thread t may read what lies t, t + kThreads, ... places from its beginning.
-ELM_DEV void merge(Rank* list, Rank* next, const Rank* tile, int kept, int* any) {
+// An empty list of `kept` ranks in dynamic shared memory, and behind it the room that merge needs; `any` is its flag. merge's first barrier comes before anybody reads them.
+ELM_DEV Rank* empty_list(int kept, int* any) {
+  Rank* list = (Rank*)ELM_DYN_SMEM();
+  for (int i = threadIdx.x; i < 2 * kept; i += kThreads) list[i] = 0;
+  if (threadIdx.x == 0) *any = 0;
+  return list;
+}
+
+// Puts those of the tile's ranks that belong there into the list of the `kept` largest, in falling order; the room behind it, as large, holds zeros before and after. All ranks but 0
+// differ. A thread for each of the tile. Begins with a barrier and ends without: the tile may be written again; of the list, thread t may read what lies t, t + kThreads, ... places
+// from its beginning.
+ELM_DEV void merge(Rank* list, const Rank* tile, int kept, int* any) {
+  Rank* next = list + kept;
   __syncthreads();
   const Rank mine = tile[threadIdx.x];
   const bool enters = mine > list[kept - 1];
@@ -109,13 +113,13 @@ ELM_DEV void merge(Rank* list, Rank* next, const Rank* tile, int kept, int* any)
 }
 
 template <int N>
-ELM_DEV void search(const float* query, const float* keys, int limit, int columns, int terms, int kept, Rank* list, Rank* next, Rank* tile, int* any) {
+ELM_DEV void search(const float* query, const float* keys, int limit, int columns, int terms, int kept, Rank* list, Rank* tile, int* any) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   for (int64_t first = (int64_t)blockIdx.y * kTile; first < limit; first += (int64_t)gridDim.y * kTile) {
     const int key = (int)first + warp * kWarp, here = min(limit - key, kWarp);
     const float s = here > 0 ? score<N>(query, keys + (size_t)key * columns, here, columns, terms) : 0.f;
     tile[threadIdx.x] = lane < here ? rank_of(s, key + lane) : 0;
-    merge(list, next, tile, kept, any);
+    merge(list, tile, kept, any);
   }
 }
 }  // namespace nearest
@@ -127,13 +131,11 @@ extern "C" __global__ __launch_bounds__(nearest::kThreads, 4) void cosine_search
   using namespace nearest;
   __shared__ Rank tile[kTile];
   __shared__ int any;
-  Rank *list = (Rank*)ELM_DYN_SMEM(), *next = list + kept;
-  for (int i = threadIdx.x; i < 2 * kept; i += kThreads) list[i] = 0;
-  if (threadIdx.x == 0) any = 0;
+  Rank* list = empty_list(kept, &any);
   const float* query = queries + (size_t)blockIdx.x * columns;
   const int shown = limits[blockIdx.x], limit = shown >= 0 && shown <= n ? shown : 0;
-  if (rows_in_runs<4>(columns / terms, queries, keys)) search<4>(query, keys, limit, columns, terms, kept, list, next, tile, &any);
-  else search<1>(query, keys, limit, columns, terms, kept, list, next, tile, &any);
+  if (rows_in_runs<4>(columns / terms, queries, keys)) search<4>(query, keys, limit, columns, terms, kept, list, tile, &any);
+  else search<1>(query, keys, limit, columns, terms, kept, list, tile, &any);
   Rank* to = lists + (size_t)blockIdx.x * kept * gridDim.y + blockIdx.y;
   for (int i = threadIdx.x; i < kept; i += kThreads) to[(size_t)i * gridDim.y] = list[i];
 }
@@ -144,14 +146,12 @@ extern "C" __global__ __launch_bounds__(nearest::kThreads) void cosine_merge(con
   using namespace nearest;
   __shared__ Rank tile[kTile];
   __shared__ int any;
-  Rank *list = (Rank*)ELM_DYN_SMEM(), *next = list + kept;
-  for (int i = threadIdx.x; i < 2 * kept; i += kThreads) list[i] = 0;
-  if (threadIdx.x == 0) any = 0;
+  Rank* list = empty_list(kept, &any);
   const Rank* from = lists + (size_t)blockIdx.x * kept * shares;
   const int all = kept * shares;
   for (int first = 0; first < all; first += kTile) {
     tile[threadIdx.x] = first + (int)threadIdx.x < all ? from[first + threadIdx.x] : 0;
-    merge(list, next, tile, kept, &any);
+    merge(list, tile, kept, &any);
   }
   for (int i = threadIdx.x; i < k; i += kThreads) {
     const Rank rank = i < kept ? list[i] : 0;

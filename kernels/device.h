@@ -37,6 +37,17 @@ typedef uint16_t bf16;
 
 ELM_DEV float from_bf16(bf16 x) { return __uint_as_float((uint32_t)x << 16); }
 ELM_DEV float infinity() { return __uint_as_float(0x7f800000u); }
+ELM_DEV float not_a_number() { return __uint_as_float(0x7fffffffu); }
+
+constexpr float kLog2E = 1.4426950408889634f;
+constexpr float kLn2 = 0.6931471805599453f;
+
+// Floats as integers in the same order; -0 and 0 are one. And back.
+ELM_DEV uint32_t key_of(float x) {
+  const uint32_t bits = __float_as_uint(x + 0.0f);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+ELM_DEV float from_key(uint32_t key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
 #ifdef ELM_GPU
 // 2^x, the logarithm to base 2, 1 / sqrt(x): relative errors below 2^-22 (log2 near 1: absolute); subnormal inputs and results become 0.

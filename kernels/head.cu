@@ -5,10 +5,6 @@
 // a tile of rows that all have weight 0 is left out (its part of the partials, of the log-sum-exp and of dlogits is not written).
 #include "tile.h"
 
-namespace {
-constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
-}  // namespace
-
 // Of a set of scaled logits z: the largest, the sum of exp(z - largest), and of (z - largest) exp(z - largest); and the target's z where it is in the set, else 0.
 // The empty set has largest -infinity and sum 0.
 struct __align__(16) SoftmaxPart { float largest, sum, moment, target; };
@@ -22,7 +18,7 @@ ELM_DEV void unite(SoftmaxPart& s, const SoftmaxPart& other) {
     return;
   }
   const float largest = fmaxf(s.largest, other.largest), mine = s.largest - largest, its = other.largest - largest;
-  const float a = exp2_approx(mine * kLog2e), b = exp2_approx(its * kLog2e);
+  const float a = exp2_approx(mine * kLog2E), b = exp2_approx(its * kLog2E);
   s.moment = a * (s.moment + mine * s.sum) + b * (other.moment + its * other.sum);
   s.sum = a * s.sum + b * other.sum;
   s.largest = largest;
@@ -65,7 +61,7 @@ ELM_DEV void head_statistics(const bf16* hidden, const bf16* w, const int* targe
 #pragma unroll
         for (int q = 0; q < 2; q++)
           if (column + j * 8 + q < vocabulary) {
-            const float below = sums[i][j][2 * h + q] * inverse_temperature - s.largest, e = exp2_approx(below * kLog2e);
+            const float below = sums[i][j][2 * h + q] * inverse_temperature - s.largest, e = exp2_approx(below * kLog2E);
             s.sum += e;
             s.moment += below * e;
           }
@@ -113,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(256) head_merge(const SoftmaxPart* 
   for (int other = 1; other < 8; other++) unite(s, parts[other][lane]);
   const float log_of_sum = log2_approx(s.sum) * kLn2;
   if (log_sum) log_sum[row] = s.largest + log_of_sum;
-  if (logprobs) logprobs[row] = targets[row] >= 0 && targets[row] < vocabulary ? s.target - s.largest - log_of_sum : __uint_as_float(0x7fc00000u);
+  if (logprobs) logprobs[row] = targets[row] >= 0 && targets[row] < vocabulary ? s.target - s.largest - log_of_sum : not_a_number();
   if (entropy) entropy[row] = log_of_sum - s.moment / s.sum;
 }
 ELM_KERNEL(head_merge)
@@ -133,7 +129,7 @@ struct Gradient {
       const int target = gradient.targets[row] - gradient.first - column;
 #pragma unroll
       for (int e = 0; e < N; e++)
-        v[e] = weight != 0.f ? weight * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * gradient.inverse_temperature - log_of_sum) * kLog2e)) : 0.f;
+        v[e] = weight != 0.f ? weight * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * gradient.inverse_temperature - log_of_sum) * kLog2E)) : 0.f;
     }
   };
   template <int N> __device__ OfColumns<N> of_columns(int column) const { return {*this, column}; }

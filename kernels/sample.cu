@@ -13,7 +13,6 @@
 namespace sampling {
 typedef unsigned long long Mass;
 
-constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kMassUnits = 0x1p44f;
 constexpr float kLikely = 0x1p-17f;
 constexpr int kRuns = 32;    // parts that a range of tokens is cut into
@@ -44,13 +43,6 @@ struct Row {
 };
 
 ELM_DEV Mass mass(float e) { return (Mass)(e * kMassUnits); }
-
-// Falling logits are falling keys; -0 and 0 tie.
-ELM_DEV uint32_t key_of(float z) {
-  const uint32_t bits = __float_as_uint(z + 0.0f);
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-ELM_DEV float logit_of(uint32_t key) { return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key); }
 
 // The candidates so far: all tokens above a key, and those of that key up to an id.
 struct Cut {
@@ -212,7 +204,7 @@ ELM_DEV bool select(const Row& row, Mass wanted, Shared& shared, Cut& cut, Weigh
   }
   // What is left is one logit's tokens, all of one weight: as many of them as it takes. Token 0 stands for any that the cut keeps.
   int last = prefix == cut.key ? cut.last : kEveryToken;
-  const Mass each = weight(logit_of(prefix), 0), needed = (wanted + each - 1) / each;
+  const Mass each = weight(from_key(prefix), 0), needed = (wanted + each - 1) / each;
   if (needed * each < held) {
     const auto tied = [&](float z, int token) -> Mass { return key_of(z) == prefix && weight(z, token) != 0 ? 1 : 0; };
     weigh(row, 0, row.count, shared, tied);
@@ -251,7 +243,7 @@ ELM_DEV float softmax(Row& row, Shared& shared) {
   row.largest = block_max(largest, shared.scratch);
   if (largest != -infinity()) sum *= row.e(largest);
   sum = block_sum(sum, shared.scratch);
-  return row.largest == -infinity() ? __uint_as_float(0x7fc00000u) : sum;
+  return row.largest == -infinity() ? not_a_number() : sum;
 }
 
 // A uniform number in [0, 1) of 53 bits: the upper 27 bits of the first word above the upper 26 bits of the second.
@@ -332,7 +324,7 @@ extern "C" __global__ __launch_bounds__(1024) void sample_f32(const float* logit
   }
   if (threadIdx.x == 0) {
     tokens[blockIdx.x] = token;
-    log_probs[blockIdx.x] = token < 0 ? __uint_as_float(0x7fc00000u) : (z[token] - row.largest) * factor - log_f32(sum);
+    log_probs[blockIdx.x] = token < 0 ? not_a_number() : (z[token] - row.largest) * factor - log_f32(sum);
   }
 }
 ELM_KERNEL(sample_f32)

@@ -3,8 +3,6 @@
 #include "runs.h"
 
 namespace swiglu {
-constexpr float kLog2E = 1.4426950408889634f;
-
 // 1 / (1 + exp(-x)); 0 where exp(-x) overflows or nearly does, so that no infinity comes out. The approximate division keeps the arithmetic behind the memory.
 ELM_DEV float sigmoid(float x) { return __fdividef(1.0f, 1.0f + exp2_approx(-x * kLog2E)); }
 

@@ -304,7 +304,6 @@ uint64_t shuffle_bits(unsigned mask, uint64_t bits, int source, Where here) {
   return slots[source].bits;
 }
 
-
 void* dynamic_shared() { return Block::current().shared(); }
 
 uint32_t shared_offset(const void* p, Where here) {

@@ -30,12 +30,12 @@ public sealed partial class CudaAttentionTests
     /// </summary>
     private static (double[] Y, double[] Bound, double[] Log, double[] LogBound) Expected(int[] segments, int[] queries, AttentionShape shape, Inputs x)
     {
-        const double Half = 1.0 / 256, Single = 1.0 / (1 << 24);
+        const double Half = Activations.Rounding, Single = 1.0 / (1 << 24);
         int m = queries.Length / 2, size = shape.HeadSize, width = shape.QueryHeads * size, keyWidth = shape.KeyHeads * size;
         double[] y = new double[m * width], bound = new double[m * width], log = new double[m * shape.QueryHeads], logBound = new double[m * shape.QueryHeads];
         for (int i = 0; i < m; i++)
         {
-            int[] rows = [.. Visible(segments, queries[2 * i], queries[2 * i + 1])];
+            int[] rows = [.. Reference.Visible(segments, queries[2 * i], queries[2 * i + 1])];
             for (int head = 0; head < shape.QueryHeads; head++)
             {
                 int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
@@ -64,7 +64,7 @@ public sealed partial class CudaAttentionTests
     /// </summary>
     private static void CheckBackward(CudaBackend cuda, TestPlan plan, AttentionShape shape, string what, int shift = 0)
     {
-        const double Half = 1.01 / 256, Single = 1.0 / (1 << 24);
+        const double Half = 1.01 * Activations.Rounding, Single = 1.0 / (1 << 24);
         Inputs x = new(cuda, shape, plan.Rows, plan.Rows, shift);
         (float[] dq, float[] dk, float[] dv, double[] dy) = x.Differentiate(plan);
         double[] wantedQ = new double[dq.Length], wantedK = new double[dk.Length], wantedV = new double[dv.Length];
@@ -72,7 +72,7 @@ public sealed partial class CudaAttentionTests
         int size = shape.HeadSize, width = shape.QueryHeads * size, keyWidth = shape.KeyHeads * size;
         for (int i = 0; i < plan.Rows; i++)
         {
-            int[] rows = [.. Visible(plan.Segments, plan.Queries[2 * i], plan.Queries[2 * i + 1])];
+            int[] rows = [.. Reference.Visible(plan.Segments, plan.Queries[2 * i], plan.Queries[2 * i + 1])];
             for (int head = 0; head < shape.QueryHeads; head++)
             {
                 int at = i * width + head * size, keyAt = head / (shape.QueryHeads / shape.KeyHeads) * size;
@@ -142,35 +142,13 @@ public sealed partial class CudaAttentionTests
         return ([.. scores.Select(score => Math.Exp(score - log))], log, largest);
     }
 
-    private static IEnumerable<int> Visible(int[] segments, int segment, int visible)
-    {
-        IEnumerable<int> own = Enumerable.Range(segments[3 * segment], visible);
-        int parent = segments[3 * segment + 2];
-        return parent < 0 ? own : Visible(segments, parent, segments[3 * parent + 1]).Concat(own);
-    }
-
     private static bool[] SeenRows(int[] segments, int[] queries, int storeRows)
     {
         bool[] seen = new bool[storeRows];
         for (int i = 0; i < queries.Length / 2; i++)
-            foreach (int row in Visible(segments, queries[2 * i], queries[2 * i + 1]))
+            foreach (int row in Reference.Visible(segments, queries[2 * i], queries[2 * i + 1]))
                 seen[row] = true;
         return seen;
-    }
-
-    /// <summary>A BF16 tensor of NaN.</summary>
-    private static Tensor Blank(CudaBackend cuda, int rows, int columns, int shift = 0)
-    {
-        float[] nothing = new float[(long)rows * columns];
-        Array.Fill(nothing, float.NaN);
-        return cuda.Put(nothing, rows, columns, ElementType.BF16, shift);
-    }
-
-    private static float[] Get(CudaBackend cuda, Tensor x)
-    {
-        ushort[] bits = new ushort[x.Count];
-        cuda.Download<ushort>(x, bits);
-        return [.. bits.Select(b => BitConverter.Int32BitsToSingle(b << 16))];
     }
 
     /// <summary>Random queries, keys and values, rounded to BF16.</summary>
@@ -206,21 +184,21 @@ public sealed partial class CudaAttentionTests
 
         public (float[] Y, float[] LogSumExp) Attend(AttentionPlan plan)
         {
-            Tensor y = Blank(cuda, Q.Rows, Q.Columns, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads);
+            Tensor y = cuda.Nothing(Q.Rows, Q.Columns, ElementType.BF16, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads);
             cuda.Attention(plan, shape, Q, K, V, y, log);
-            return (Get(cuda, y), cuda.Get(log));
+            return (cuda.Read(y), cuda.Get(log));
         }
 
         /// <summary>Gradients of sum(dy * y) for random dy, which it returns too; attention runs first, for y and the log-sum-exp.</summary>
         public (float[] Q, float[] K, float[] V, double[] Dy) Differentiate(TestPlan plan)
         {
             float[] slopes = Normal(4, Q.Count);
-            Tensor y = Blank(cuda, Q.Rows, Q.Columns, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads), dy = cuda.Put(slopes, Q.Rows, Q.Columns, ElementType.BF16, shift);
-            Tensor dq = Blank(cuda, Q.Rows, Q.Columns, shift), dk = Blank(cuda, K.Rows, K.Columns, shift), dv = Blank(cuda, K.Rows, K.Columns, shift);
+            Tensor y = cuda.Nothing(Q.Rows, Q.Columns, ElementType.BF16, shift), log = cuda.Blank(Q.Rows, shape.QueryHeads), dy = cuda.Put(slopes, Q.Rows, Q.Columns, ElementType.BF16, shift);
+            Tensor dq = cuda.Nothing(Q.Rows, Q.Columns, ElementType.BF16, shift), dk = cuda.Nothing(K.Rows, K.Columns, ElementType.BF16, shift), dv = cuda.Nothing(K.Rows, K.Columns, ElementType.BF16, shift);
             AttentionPlan native = plan.On(cuda);
             cuda.Attention(native, shape, Q, K, V, y, log);
             cuda.AttentionBackward(native, shape, Q, K, V, y, log, dy, dq, dk, dv);
-            return (Get(cuda, dq), Get(cuda, dk), Get(cuda, dv), Rounded(slopes, ElementType.BF16));
+            return (cuda.Read(dq), cuda.Read(dk), cuda.Read(dv), Rounded(slopes, ElementType.BF16));
         }
     }
 

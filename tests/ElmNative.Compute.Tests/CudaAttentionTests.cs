@@ -157,9 +157,9 @@ public sealed partial class CudaAttentionTests
             foreach (int size in new[] { 24, 32 })
             {
                 AttentionPlan plan = new(cuda.Put([0, 2, -1, 2, 0, -1], 2, 3), cuda.Put([0, 0, 0, 2, 1, 0], 3, 2), trees ? cuda.Put([0, 3], 1, 2) : default, 2);
-                Tensor rows = cuda.Put(Normal(1, 3 * size), 3, size, ElementType.BF16), y = Blank(cuda, 3, size), logSumExp = cuda.Blank(3, 1);
+                Tensor rows = cuda.Put(Normal(1, 3 * size), 3, size, ElementType.BF16), y = cuda.Nothing(3, size, ElementType.BF16), logSumExp = cuda.Blank(3, 1);
                 cuda.Attention(plan, new AttentionShape(1, 1, size, 1), rows, rows, rows, y, logSumExp);
-                float[] got = Get(cuda, y), log = cuda.Get(logSumExp);
+                float[] got = cuda.Read(y), log = cuda.Get(logSumExp);
                 SameBits(new float[size], got.AsSpan(0, size), "first row");
                 SameBits(new float[size], got.AsSpan(2 * size, size), "last row");
                 Assert.AreEqual(float.NegativeInfinity, log[0]);
@@ -172,7 +172,7 @@ public sealed partial class CudaAttentionTests
     public void NoRowsAreNoWork()
     {
         using CudaBackend cuda = CudaDevice.Open();
-        Tensor none = Blank(cuda, 0, 32), segments = cuda.Put([], 0, 3), queries = cuda.Put([], 0, 2);
+        Tensor none = cuda.Nothing(0, 32, ElementType.BF16), segments = cuda.Put([], 0, 3), queries = cuda.Put([], 0, 2);
         foreach (Tensor trees in new[] { default, cuda.Put([], 0, 2) })
             cuda.Attention(new AttentionPlan(segments, queries, trees, 0), new AttentionShape(1, 1, 32, 1), none, none, none, none, default);
     }
@@ -191,9 +191,9 @@ public sealed partial class CudaAttentionTests
         foreach (bool trees in new[] { false, true })
         {
             AttentionPlan plan = new(cuda.Put([.. segment, 0, 2, -1], 2, 3), cuda.Put([1, 2, .. query, 1, 1], 3, 2), trees ? cuda.Put([0, 3], 1, 2) : default, 2);
-            Tensor rows = cuda.Put(Normal(1, 4 * 32), 4, 32, ElementType.BF16), y = Blank(cuda, 3, 32), logSumExp = cuda.Blank(3, 1);
+            Tensor rows = cuda.Put(Normal(1, 4 * 32), 4, 32, ElementType.BF16), y = cuda.Nothing(3, 32, ElementType.BF16), logSumExp = cuda.Blank(3, 1);
             cuda.Attention(plan, new AttentionShape(1, 1, 32, 1), rows.Slice(0, 3), rows, rows, y, logSumExp);
-            float[] got = Get(cuda, y), log = cuda.Get(logSumExp);
+            float[] got = cuda.Read(y), log = cuda.Get(logSumExp);
             Assert.IsTrue(got.Skip(32).Take(32).All(float.IsNaN));
             Assert.IsTrue(float.IsNaN(log[1]));
             Assert.IsTrue(got.Take(32).Concat(got.Skip(64)).All(float.IsFinite));
@@ -210,13 +210,13 @@ public sealed partial class CudaAttentionTests
         foreach ((AttentionPlan plan, int rows, int store) in new[] { (packed.On(cuda), packed.Rows, packed.Rows), (decode.On(cuda, 150), decode.Queries.Length / 2, decode.StoreRows) })
         {
             Inputs inputs = new(cuda, shape, rows, store, 0);
-            Tensor y = Blank(cuda, rows, inputs.Q.Columns), log = cuda.Blank(rows, shape.QueryHeads);
+            Tensor y = cuda.Nothing(rows, inputs.Q.Columns, ElementType.BF16), log = cuda.Blank(rows, shape.QueryHeads);
             cuda.Attention(plan, shape, inputs.Q, inputs.K, inputs.V, y, log);
-            float[] first = Get(cuda, y), firstLog = cuda.Get(log);
+            float[] first = cuda.Read(y), firstLog = cuda.Get(log);
             long before = GC.GetAllocatedBytesForCurrentThread();
             cuda.Attention(plan, shape, inputs.Q, inputs.K, inputs.V, y, log);
             Assert.AreEqual(before, GC.GetAllocatedBytesForCurrentThread());
-            SameBits(first, Get(cuda, y), "y");
+            SameBits(first, cuda.Read(y), "y");
             SameBits(firstLog, cuda.Get(log), "log sum");
         }
     }
@@ -287,13 +287,13 @@ public sealed partial class CudaAttentionTests
         AttentionShape shape = new(2, 1, 32, 0.2f);
         AttentionPlan plan = new(cuda.Put([0, 3, -1, 5, 1, 0], 2, 3), cuda.Put([0, 1, 0, 2, 0, 3, 0, 0, 0, 9, 1, 2], 6, 2), cuda.Put([0, 6], 1, 2), 4);
         Inputs x = new(cuda, shape, 6, 6, 0);
-        Tensor y = Blank(cuda, 6, 64), log = cuda.Blank(6, 2), dq = Blank(cuda, 6, 64), dk = Blank(cuda, 6, 32), dv = Blank(cuda, 6, 32);
+        Tensor y = cuda.Nothing(6, 64, ElementType.BF16), log = cuda.Blank(6, 2), dq = cuda.Nothing(6, 64, ElementType.BF16), dk = cuda.Nothing(6, 32, ElementType.BF16), dv = cuda.Nothing(6, 32, ElementType.BF16);
         cuda.Attention(plan, shape, x.Q, x.K, x.V, y, log);
         cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
-        SameBits(new float[3 * 64], Get(cuda, dq).AsSpan(3 * 64), "dq");
-        SameBits(new float[3 * 32], Get(cuda, dk).AsSpan(3 * 32), "dk");
-        SameBits(new float[3 * 32], Get(cuda, dv).AsSpan(3 * 32), "dv");
-        Assert.IsTrue(Get(cuda, dv).Take(3 * 32).All(value => float.IsFinite(value) && value != 0));
+        SameBits(new float[3 * 64], cuda.Read(dq).AsSpan(3 * 64), "dq");
+        SameBits(new float[3 * 32], cuda.Read(dk).AsSpan(3 * 32), "dk");
+        SameBits(new float[3 * 32], cuda.Read(dv).AsSpan(3 * 32), "dv");
+        Assert.IsTrue(cuda.Read(dv).Take(3 * 32).All(value => float.IsFinite(value) && value != 0));
     }
 
     [TestMethod]
@@ -304,17 +304,17 @@ public sealed partial class CudaAttentionTests
         TestPlan packed = TestPlan.All[1];
         AttentionPlan plan = packed.On(cuda);
         Inputs x = new(cuda, shape, packed.Rows, packed.Rows, 0);
-        Tensor y = Blank(cuda, packed.Rows, x.Q.Columns), log = cuda.Blank(packed.Rows, shape.QueryHeads);
-        Tensor dq = Blank(cuda, packed.Rows, x.Q.Columns), dk = Blank(cuda, packed.Rows, x.K.Columns), dv = Blank(cuda, packed.Rows, x.K.Columns);
+        Tensor y = cuda.Nothing(packed.Rows, x.Q.Columns, ElementType.BF16), log = cuda.Blank(packed.Rows, shape.QueryHeads);
+        Tensor dq = cuda.Nothing(packed.Rows, x.Q.Columns, ElementType.BF16), dk = cuda.Nothing(packed.Rows, x.K.Columns, ElementType.BF16), dv = cuda.Nothing(packed.Rows, x.K.Columns, ElementType.BF16);
         cuda.Attention(plan, shape, x.Q, x.K, x.V, y, log);
         cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
-        float[][] first = [Get(cuda, dq), Get(cuda, dk), Get(cuda, dv)];
+        float[][] first = [cuda.Read(dq), cuda.Read(dk), cuda.Read(dv)];
         long before = GC.GetAllocatedBytesForCurrentThread();
         cuda.AttentionBackward(plan, shape, x.Q, x.K, x.V, y, log, x.Q, dq, dk, dv);
         Assert.AreEqual(before, GC.GetAllocatedBytesForCurrentThread());
-        SameBits(first[0], Get(cuda, dq), "dq");
-        SameBits(first[1], Get(cuda, dk), "dk");
-        SameBits(first[2], Get(cuda, dv), "dv");
+        SameBits(first[0], cuda.Read(dq), "dq");
+        SameBits(first[1], cuda.Read(dk), "dk");
+        SameBits(first[2], cuda.Read(dv), "dv");
     }
 
     [TestMethod]
@@ -322,7 +322,7 @@ public sealed partial class CudaAttentionTests
     {
         using CudaBackend cuda = CudaDevice.Open();
         AttentionPlan plan = new(cuda.Put([0, 2, -1], 1, 3), cuda.Put([0, 1, 0, 2], 2, 2), default, 2);
-        Tensor x = Blank(cuda, 2, 32), wide = Blank(cuda, 2, 512), floats = cuda.Blank(2, 32);
+        Tensor x = cuda.Nothing(2, 32, ElementType.BF16), wide = cuda.Nothing(2, 512, ElementType.BF16), floats = cuda.Blank(2, 32);
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(3, 2, 32, 1), x, x, x, x, default));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 32, 0), x, x, x, x, default));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Attention(plan, new AttentionShape(1, 1, 16, 1), x, x, x, x, default));

@@ -10,7 +10,7 @@ namespace ElmNative.Compute.Tests;
 [TestClass]
 public sealed class CudaDenseTests
 {
-    private const double SumRounding = 1e-6, OutputRounding = 1.0 / 256;
+    private const double SumRounding = 1e-6, OutputRounding = Activations.Rounding;
 
     // Rows on both sides of the bounds between kernels (16) and tiles (64, 128), aligned and odd shapes, n and k around the sizes of tiles and stages, empty ones, more than eight tiles of rows.
     private static readonly (int M, int N, int K)[] Sizes =

@@ -10,8 +10,6 @@ namespace ElmNative.Compute.Tests;
 [TestClass]
 public sealed class CudaHeadTests
 {
-    private const double HalfUnit = 1.0 / 256;
-
     // Below, on and above the sizes of tiles; odd vocabularies and hidden sizes (no 16-byte copies).
     private static readonly (int M, int Vocabulary, int D)[] Sizes = [(0, 5, 8), (1, 1, 3), (3, 17, 8), (13, 719, 33), (64, 129, 40), (65, 300, 72), (150, 719, 16), (150, 50, 72), (2, 6000, 8)];
 
@@ -59,7 +57,7 @@ public sealed class CudaHeadTests
         double[] wantedGradient = Reference.LogProbsBackward(h, w, targets, temperature, Doubles(gradients), vocabulary, d), sizes = TermSizes(h, w, targets, temperature, gradients, vocabulary, d);
         float[] got = cuda.Get(dhidden);
         for (int i = 0; i < got.Length; i++)
-            if (!(Math.Abs(got[i] - wantedGradient[i]) <= (HalfUnit + 1e-5) * sizes[i] + 1e-6))
+            if (!(Math.Abs(got[i] - wantedGradient[i]) <= (Activations.Rounding + 1e-5) * sizes[i] + 1e-6))
                 Assert.Fail($"{what}: element {i} of the gradient is {got[i]:R}, but should be {wantedGradient[i]:R}");
         for (int i = 1; i < m; i += 3)
             SameBits(new float[d], cuda.Get(dhidden.Slice(i, 1)), "row without a gradient");
@@ -85,7 +83,7 @@ public sealed class CudaHeadTests
         foreach (int at in new[] { 0, 7, 100, 255, M * D - 1 })
         {
             double difference = (Loss(at, Step) - Loss(at, -Step)) / (2 * Step);
-            Assert.AreEqual(difference, got[at], (HalfUnit + 1e-5) * sizes[at] + 1e-5, $"element {at}");
+            Assert.AreEqual(difference, got[at], (Activations.Rounding + 1e-5) * sizes[at] + 1e-5, $"element {at}");
         }
 
         double Loss(int at, double step)

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using ElmNative.Compute.Cpu;
 using static ElmNative.Compute.Tests.Values;
 
@@ -8,9 +7,6 @@ namespace ElmNative.Compute.Tests;
 [TestClass]
 public sealed class DecodeTests
 {
-    private const int Nothing = -2;
-
-    /// <summary>What a sequence does with a drawn token, written down once more: a random walk of several steps against it.</summary>
     [TestMethod]
     [DataRow(0, 1)]
     [DataRow(1, 5)]
@@ -20,49 +16,10 @@ public sealed class DecodeTests
     public void SequencesAdvanceAsStated(int m, int steps)
     {
         using CpuBackend cpu = new(1);
-        Random random = new(m);
-        int[] Draw(int least, int limit) => [.. Enumerable.Range(0, m).Select(_ => random.Next(least, limit))];
-        int columns = m + 3;
-        int[] tokens = Draw(0, 9), positions = Draw(0, 99), slots = Draw(-1, 99), segments = Draw(0, 9), visible = Draw(0, 99), left = Draw(0, 6), stops = Draw(0, 2), ends = [3, 8];
-        SamplingRow[] sampling = [.. Enumerable.Range(0, m).Select(i => new SamplingRow { Temperature = 0.5f, SeedLow = (uint)i, Rollout = 4, Position = uint.MaxValue - 2 + (uint)(i % 5) })];
-        int[] queries = [.. Enumerable.Range(0, 2 * m).Select(i => i % 2 == 0 ? segments[i / 2] : visible[i / 2])];
-        DecodeState state = new(cpu.Put(tokens, 1, m), cpu.Put(positions, 1, m), cpu.Put(slots, 1, m), cpu.Put(queries, m, 2), cpu.Put(sampling), cpu.Put(left, 1, m), cpu.Put(stops, 1, m),
-            cpu.Put(ends, 1, ends.Length), cpu.Put([0], 1, 1), cpu.Put(Enumerable.Repeat(77, steps * columns).ToArray(), steps, columns), cpu.Blank(steps, columns));
+        DecodeLoop loop = new(cpu, m, steps, [3, 8]);
         for (int step = 0; step < steps; step++)
-        {
-            int[] drawn = Draw(-1, 12);
-            float[] logProbs = Normal(step, m);
-            cpu.AdvanceDecode(state, cpu.Put(drawn, 1, m), cpu.Put(logProbs, 1, m));
-            int[] recorded = cpu.GetInts(state.HistoryTokens.Slice(step, 1));
-            float[] recordedLogProbs = cpu.Get(state.HistoryLogProbs.Slice(step, 1));
-            for (int i = 0; i < m; i++)
-            {
-                bool runs = left[i] > 0;
-                Assert.AreEqual(runs ? drawn[i] : Nothing, recorded[i], $"step {step}, row {i}");
-                Assert.AreEqual(runs ? logProbs[i] : 0, recordedLogProbs[i]);
-                if (!runs)
-                    continue;
-                bool over = drawn[i] < 0 || left[i] == 1 || (stops[i] == 1 && ends.Contains(drawn[i]));
-                left[i] = over ? 0 : left[i] - 1;
-                slots[i] = over ? -1 : slots[i] + 1;
-                if (over)
-                    continue;
-                tokens[i] = drawn[i];
-                positions[i]++;
-                visible[i]++;
-                sampling[i].Position++;
-            }
-            Assert.IsTrue(recorded[m..].All(token => token == 77) && recordedLogProbs[m..].All(float.IsNaN), "columns beyond the sequences stay as they are");
-            CollectionAssert.AreEqual(tokens, cpu.GetInts(state.Tokens));
-            CollectionAssert.AreEqual(positions, cpu.GetInts(state.Positions));
-            CollectionAssert.AreEqual(slots, cpu.GetInts(state.Slots));
-            CollectionAssert.AreEqual(left, cpu.GetInts(state.Left));
-            CollectionAssert.AreEqual(stops, cpu.GetInts(state.StopsAtEnd));
-            CollectionAssert.AreEqual(Enumerable.Range(0, 2 * m).Select(i => i % 2 == 0 ? segments[i / 2] : visible[i / 2]).ToArray(), cpu.GetInts(state.Queries));
-            CollectionAssert.AreEqual(MemoryMarshal.Cast<SamplingRow, int>(sampling).ToArray(), cpu.GetInts(state.Sampling));
-            CollectionAssert.AreEqual(new[] { step + 1 }, cpu.GetInts(state.Step));
-        }
-        Assert.ThrowsExactly<ArgumentException>(() => cpu.AdvanceDecode(state, cpu.Put(Draw(0, 1), 1, m), cpu.Blank(1, m)), "the history is full");
+            loop.Step();
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.AdvanceDecode(loop.State, cpu.Put(new int[m], 1, m), cpu.Blank(1, m)), "the history is full");
     }
 
     [TestMethod]

@@ -9,7 +9,8 @@ namespace ElmNative.Cli.Bench;
 /// Prompt processing and decoding on random token ids, in the shape of llama-bench: ppN is a prefill of N tokens with the head for the last one, tgN
 /// are N decode steps behind a single token, of one sequence or of several with a prompt each.
 /// </summary>
-internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
+/// <param name="session">runs and format</param><param name="model">what is measured</param><param name="window">decode steps between two looks of the host at what was drawn (<see cref="IBackend.DecodeWindow"/>)</param>
+internal sealed class ModelSpeed(BenchSession session, LanguageModel model, int window)
 {
     private const int Seed = 1;
 
@@ -24,7 +25,7 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
     {
         foreach (int prompt in prompts.Where(prompt => prompt >= model.MaxPositions))
             throw new ElmException($"-p is {prompt}, but {facts.Name} has {model.MaxPositions} positions and needs one for the answer: make it smaller");
-        foreach (int length in lengths.Where(length => length >= model.MaxPositions))
+        foreach (int length in lengths.Where(length => length + 2 * window > model.MaxPositions + 1))
             throw new ElmException($"-n is {length}, but {facts.Name} has {model.MaxPositions} positions: make it smaller");
         BenchReport report = session.Report(new("model", "model"), new("params", "parameters"), new("size", "bytes"), new("dtype", "dtype"), new("device", "device"),
             new("threads", "threads", "0"), new("test", "test"), new("t/s", "tokens_per_second", "0.00", Spread: true));
@@ -55,12 +56,13 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
     }
 
     /// <summary>
-    /// Tokens a second of the decode steps: from the draw behind the prefill, which does not count, to the last one.
+    /// Tokens a second of the decode steps, in whole windows: from the end of the first window, which begins with the prefill's draw and does not count, to that of the last. A window's draws
+    /// arrive together, at its end.
     /// </summary>
     private double Decode(int tokens, int sequences)
     {
         long first = 0, last = 0;
-        int steps = -1;
+        int steps = -window, wanted = (tokens + window - 1) / window * window;
         Generator generator = new(model)
         {
             KeyValueBudget = long.MaxValue,
@@ -70,12 +72,12 @@ internal sealed class ModelSpeed(BenchSession session, LanguageModel model)
                 if (drawn != sequences)
                     return;
                 last = Stopwatch.GetTimestamp();
-                if (steps++ < 0)
+                if (++steps <= 0)
                     first = last;
             },
         };
         Random random = new(Seed);
-        generator.Generate([.. Enumerable.Range(0, sequences).Select(_ => Request(random, 1, tokens + 1))], session.Cancellation);
+        generator.Generate([.. Enumerable.Range(0, sequences).Select(_ => Request(random, 1, wanted + window))], session.Cancellation);
         return steps > 0
             ? (double)steps * sequences / Stopwatch.GetElapsedTime(first, last).TotalSeconds
             : throw new ElmException($"{sequences} sequences of {tokens} tokens were never decoded together: give --batch fewer of them");

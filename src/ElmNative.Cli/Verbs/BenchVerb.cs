@@ -51,6 +51,8 @@ internal sealed class BenchOptions : TrainingOptions
     /// <inheritdoc/>
     protected override MemoryDemand DemandOn(ModelConfig config)
     {
+        // decoding is measured in whole windows
+        const int window = 8;
         int prompt = BenchSession.List("-p", Prompts, 0, config.MaxPositions).Max(), length = BenchSession.List("-n", Lengths, 0, config.MaxPositions).Max();
         int rows = Rows ?? Presets.Tiny.Rows, group = Group ?? Presets.Tiny.Group, memories = Step ? BenchSession.List("--memories", Memories, 1, BenchVerb.MostSequences).Max() : 1;
         if (Step && Shape is null)
@@ -59,7 +61,7 @@ internal sealed class BenchOptions : TrainingOptions
         return new MemoryDemand
         {
             Sequences = Step ? group * memories : Completions is null ? BenchSession.List("--batch", Batches, 1, BenchVerb.MostSequences).Max() : 1,
-            Positions = Math.Max(1, Step ? rows + prompt + length : Math.Max(prompt, length + 1)), KeyValueBudget = Step ? 4L << 30 : long.MaxValue,
+            Positions = Math.Max(1, Step ? rows + prompt + length : Math.Max(prompt, length + 2 * window)), KeyValueBudget = Step ? 4L << 30 : long.MaxValue,
             TreeRows = (int)Math.Min(int.MaxValue, tree), TrainingRows = (int)Math.Min(int.MaxValue, tree * memories), ActivationMemory = ActivationMemory,
         };
     }
@@ -138,7 +140,7 @@ internal static class BenchVerb
         if (completions is not null)
             new PassSpeed(session, model, options.ActivationMemory).Run(rows, prompts[0], completions, backend.Description, Facts(options));
         else
-            new ModelSpeed(session, model).Run(Facts(options), backend.Description, threads, prompts, lengths, batches);
+            new ModelSpeed(session, model, backend.DecodeWindow).Run(Facts(options), backend.Description, threads, prompts, lengths, batches);
     }
 
     private static LanguageModel Load(BenchOptions options, IBackend backend)

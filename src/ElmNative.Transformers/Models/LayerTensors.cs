@@ -16,41 +16,34 @@ internal sealed class LayerTensors(ModelConfig config, ElementType activations)
     /// <summary>One set of tensors for <paramref name="rows"/> rows that serves every layer at inference; the store is the caller's.</summary>
     public LayerState RentInferenceState(RentedTensors rent, int rows)
     {
-        Tensor residual = rent.F32(rows, config.HiddenSize), gate = rent.Activation(rows, config.IntermediateSize);
-        return new LayerState
-        {
-            Input = residual, Middle = residual, Output = residual,
-            Normed = rent.Activation(rows, config.HiddenSize),
-            Query = rent.Activation(rows, QueryWidth),
-            Key = rent.Activation(rows, KeyWidth),
-            Value = rent.Activation(rows, KeyWidth),
-            RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
-            RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
-            Attended = rent.Activation(rows, QueryWidth),
-            Gate = gate, Up = rent.Activation(rows, config.IntermediateSize), Product = gate,
-        };
+        Tensor residual = rent.F32(rows, config.HiddenSize);
+        LayerState state = RentActivations(rent, rows);
+        return state with { Input = residual, Middle = residual, Output = residual, Normed = rent.Activation(rows, config.HiddenSize), Product = state.Gate };
     }
 
     /// <summary>The tensors of one layer that a backward pass reads; Input and the scratch are the caller's to share.</summary>
     private LayerState RentTrainingState(RentedTensors rent, int rows, Tensor input, Tensor normed, Tensor product)
     {
-        LayerState state = new()
+        LayerState state = RentActivations(rent, rows);
+        return state with
         {
-            Input = input, Middle = rent.F32(rows, config.HiddenSize), Output = rent.F32(rows, config.HiddenSize),
-            Normed = normed,
-            Query = rent.Activation(rows, QueryWidth),
-            Key = rent.Activation(rows, KeyWidth),
-            Value = rent.Activation(rows, KeyWidth),
-            RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
-            RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
-            Attended = rent.Activation(rows, QueryWidth),
-            LogSumExp = rent.F32(rows, config.QueryHeads),
-            Gate = rent.Activation(rows, config.IntermediateSize), Up = rent.Activation(rows, config.IntermediateSize), Product = product,
+            Input = input, Middle = rent.F32(rows, config.HiddenSize), Output = rent.F32(rows, config.HiddenSize), Normed = normed, Product = product,
+            KeyStore = state.Key, ValueStore = state.Value, LogSumExp = rent.F32(rows, config.QueryHeads),
         };
-        state.KeyStore = state.Key;
-        state.ValueStore = state.Value;
-        return state;
     }
+
+    /// <summary>The activations of a layer that inference and training both have a place for; nothing else of the set.</summary>
+    private LayerState RentActivations(RentedTensors rent, int rows) => new()
+    {
+        Query = rent.Activation(rows, QueryWidth),
+        Key = rent.Activation(rows, KeyWidth),
+        Value = rent.Activation(rows, KeyWidth),
+        RawQuery = config.QueryKeyNorm ? rent.Activation(rows, QueryWidth) : default,
+        RawKey = config.QueryKeyNorm ? rent.Activation(rows, KeyWidth) : default,
+        Attended = rent.Activation(rows, QueryWidth),
+        Gate = rent.Activation(rows, config.IntermediateSize),
+        Up = rent.Activation(rows, config.IntermediateSize),
+    };
 
     /// <summary>Scratch for <see cref="Decoder.Backward"/>, shared by all layers.</summary>
     /// <param name="rent">owner of what is not shared</param><param name="rows">rows of the pass</param><param name="normed">the layers' <see cref="LayerState.Normed"/>, free in the backward pass</param>
