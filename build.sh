@@ -112,9 +112,16 @@ build_kernels() {
 compile_kernel() {
     local compiler=$1 name=$2 options=(-std=c++20 -O3)
     if [[ $compiler == *nvcc ]]; then
-        "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_80,code=sm_80 "kernels/$name.cu" -o "out/kernels/$name.sm_80.cubin" &&
-            "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_90a,code=sm_90a "kernels/$name.cu" -o "out/kernels/$name.sm_90a.cubin" &&
-            "$compiler" "${options[@]}" -ptx -arch=compute_80 "kernels/$name.cu" -o "out/kernels/$name.ptx"
+        # Side by side, as the large sources decide how long all take; the PTX, by whose age a source counts as compiled, is there only when all three are.
+        local to=out/kernels/$name first second status=0
+        "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_80,code=sm_80 "kernels/$name.cu" -o "$to.sm_80.cubin" &
+        first=$!
+        "$compiler" "${options[@]}" -lineinfo -cubin -gencode arch=compute_90a,code=sm_90a "kernels/$name.cu" -o "$to.sm_90a.cubin" &
+        second=$!
+        "$compiler" "${options[@]}" -ptx -arch=compute_80 "kernels/$name.cu" -o "$to.ptx.part" || status=1
+        wait $first || status=1
+        wait $second || status=1
+        [[ $status -eq 0 ]] && mv "$to.ptx.part" "$to.ptx"
     else
         "$compiler" -x cuda --cuda-device-only --cuda-gpu-arch=sm_80 --cuda-feature=+ptx80 -nocudainc -nocudalib "${options[@]}" -Wall -Werror -S "kernels/$name.cu" -o "out/kernels/$name.ptx"
     fi

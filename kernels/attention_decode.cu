@@ -13,7 +13,6 @@
 constexpr int kTeamRows = 64;
 // Queries whose plan a block looks at: those of its blockIdx.y.
 constexpr int kPlanQueries = 256;
-template <int Size> constexpr int kDecodeKeys = Size == 256 ? 32 : 64;
 
 // Inclusive sum (or maximum) of x over the threads up to this one; `all` gets that of the block. scratch holds 4 ints.
 template <bool Maximum> ELM_DEV int block_scan(int x, int& all, int* scratch) {
@@ -97,10 +96,11 @@ struct Keys {
     int row, count;
 };
 
-template <int Size, bool Exact>
+// KeysAtOnce: keys of a tile.
+template <int Size, bool Exact, int KeysAtOnce>
 ELM_DEV void attention_decode(const int* plan_segments, int segment_count, const int* queries, int rows, int store_rows, int max_context, int query_heads, int key_heads,
                               int size, float scale, int piece_keys, int slots, const bf16* q, const bf16* k, const bf16* v, float* sums_out, float* softmax_out) {
-    constexpr int kKeys = kDecodeKeys<Size>;
+    constexpr int kKeys = KeysAtOnce;
     constexpr bool kQueriesStay = Size <= 128;   // in registers
     constexpr uint32_t kQueryTile = kTeamRows * kRowBytes<Size>, kKeyTile = kKeys * kRowBytes<Size>, kStages = 2 * kQueryTile, kExchange = kStages + 4 * kKeyTile;
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -374,21 +374,23 @@ ELM_KERNEL(attention_decode_combine)
 
 // Grid: (any number of blocks, ceil(rows / 256)); 128 threads. piece_keys is a multiple of 64; slots at least max_context / piece_keys + 2.
 // sums_out [rows, query heads, slots, size] and softmax_out [rows, query heads, slots, 2]: only the slots in use are written. Scale is above 0.
-// Shared bytes: 256 * Size + 8 * keys * Size + 1024 + 6160, where keys is 64 (32 where Size is 256).
-#define ELM_ATTENTION_DECODE(NAME, SIZE, EXACT)                                                                                                                         \
+// Shared bytes: 256 * Size + 8 * KEYS * Size + 1024 + 6160.
+#define ELM_ATTENTION_DECODE(NAME, SIZE, EXACT, KEYS)                                                                                                                     \
     extern "C" __global__ void __launch_bounds__(kAttentionThreads)                                                                                                     \
         NAME(const int* __restrict__ segments, int segment_count, const int* __restrict__ queries, int rows, int store_rows, int max_context, int query_heads,          \
              int key_heads, int size, float scale, int piece_keys, int slots, const bf16* __restrict__ q, const bf16* __restrict__ k, const bf16* __restrict__ v,        \
              float* __restrict__ sums, float* __restrict__ softmax) {                                                                                                   \
-        attention_decode<SIZE, EXACT>(segments, segment_count, queries, rows, store_rows, max_context, query_heads, key_heads, size, scale, piece_keys, slots, q, k, v, \
-                                      sums, softmax);                                                                                                                   \
+        attention_decode<SIZE, EXACT, KEYS>(segments, segment_count, queries, rows, store_rows, max_context, query_heads, key_heads, size, scale, piece_keys, slots, q, \
+                                            k, v, sums, softmax);                                                                                                       \
     }                                                                                                                                                                   \
     ELM_KERNEL(NAME)
 
-ELM_ATTENTION_DECODE(attention_decode_32, 32, true)
-ELM_ATTENTION_DECODE(attention_decode_64, 64, true)
-ELM_ATTENTION_DECODE(attention_decode_96, 96, true)
-ELM_ATTENTION_DECODE(attention_decode_128, 128, true)
-ELM_ATTENTION_DECODE(attention_decode_256, 256, true)
-ELM_ATTENTION_DECODE(attention_decode_any_64, 64, false)
-ELM_ATTENTION_DECODE(attention_decode_any_256, 256, false)
+ELM_ATTENTION_DECODE(attention_decode_32, 32, true, 64)
+ELM_ATTENTION_DECODE(attention_decode_64, 64, true, 64)
+ELM_ATTENTION_DECODE(attention_decode_96, 96, true, 64)
+ELM_ATTENTION_DECODE(attention_decode_128, 128, true, 64)
+// For devices whose blocks have no 103 KB of shared memory (compute capability 8.6 and 8.9: 99 KB).
+ELM_ATTENTION_DECODE(attention_decode_narrow_128, 128, true, 32)
+ELM_ATTENTION_DECODE(attention_decode_256, 256, true, 32)
+ELM_ATTENTION_DECODE(attention_decode_any_64, 64, false, 64)
+ELM_ATTENTION_DECODE(attention_decode_any_256, 256, false, 32)

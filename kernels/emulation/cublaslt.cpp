@@ -248,7 +248,8 @@ ELM_BLAS_API int cublasLtMatmulAlgoGetHeuristic(void* handle, MatmulDesc* desc, 
   if (handle != kHandle || !preference || wanted < 1)
     return InvalidValue;
   const Product product{*desc, *a, *b, *c, *d, nullptr, nullptr, nullptr, nullptr, 1, 0};
-  if (!product.fits())
+  // The library reads a bias's alignment off its address, so it wants one before it chooses.
+  if (!product.fits() || (desc->epilogue == kEpilogueBias && !desc->bias))
     return NotSupported;
   *results = {};
   results->algorithm.data[0] = kAlgorithm;

@@ -74,6 +74,17 @@ public sealed partial class CudaAttentionTests
         Check(cuda, plan.On(cuda, 400), plan.Segments, plan.Queries, shape, plan.StoreRows, $"{shape}");
     }
 
+    [TestMethod, StandIn]
+    public void WhereSharedMemoryIsShortDecodeTakesNarrowerTiles() => StandIn.With("ELM_EMULATION_CAPABILITY", "86", () =>
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        DecodePlan plan = new([(0, 1), (1, 3), (130, 17)], seed: 8, capacity: 70);
+        AttentionShape shape = new(4, 2, 128, 0.1f);
+        Check(cuda, plan.On(cuda, 400), plan.Segments, plan.Queries, shape, plan.StoreRows, $"{shape}");
+        Assert.Contains("attention_decode_256 needs ", Assert.ThrowsExactly<ElmException>(() =>
+            Check(cuda, plan.On(cuda, 400), plan.Segments, plan.Queries, new AttentionShape(1, 1, 256, 0.1f), plan.StoreRows, "heads of 256")).Message);
+    });
+
     [TestMethod]
     public void DecodeFollowsAGrowingContext()
     {

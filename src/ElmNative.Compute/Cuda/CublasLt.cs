@@ -54,16 +54,16 @@ internal sealed unsafe class CublasLt : IDisposable
     /// <param name="y">BF16 or F32 [m, n]</param><param name="accumulate">add</param>
     /// <returns>false, with nothing queued, where the library has no algorithm for it</returns>
     public bool Linear(CudaStream stream, Tensor x, Tensor weight, Tensor bias, Tensor y, bool accumulate) =>
-        Multiply(stream, new Product(weight.Rows, x.Rows, weight.Columns, true, y.Type, bias.IsPresent, accumulate, Alignment(weight, x, y)),
-            weight, x, bias, y);
+        Multiply(stream, new Product(weight.Rows, x.Rows, weight.Columns, true, y.Type, bias.IsPresent ? Alignment(bias.Address) : 0, accumulate,
+            Alignment(weight.Address | x.Address | y.Address)), weight, x, bias, y);
 
     /// <summary>dx = dy W, or dx += that. To the library: dx^T [k, m] = W^T [k, n] times dy^T [n, m].</summary>
     /// <param name="stream">queue</param><param name="dy">BF16 [m, n]</param><param name="weight">BF16 [n, k]</param>
     /// <param name="dx">BF16 or F32 [m, k]</param><param name="accumulate">add</param>
     /// <returns>false, with nothing queued, where the library has no algorithm for it</returns>
     public bool LinearBackward(CudaStream stream, Tensor dy, Tensor weight, Tensor dx, bool accumulate) =>
-        Multiply(stream, new Product(weight.Columns, dy.Rows, weight.Rows, false, dx.Type, false, accumulate, Alignment(weight, dy, dx)),
-            weight, dy, default, dx);
+        Multiply(stream, new Product(weight.Columns, dy.Rows, weight.Rows, false, dx.Type, 0, accumulate,
+            Alignment(weight.Address | dy.Address | dx.Address)), weight, dy, default, dx);
 
     /// <summary>Gives the descriptors and the workspace back. The stream is idle.</summary>
     public void Dispose()
@@ -84,15 +84,12 @@ internal sealed unsafe class CublasLt : IDisposable
                     $"{product.Columns} x {product.Depth} while a graph is captured; run the same operations at the same shapes once before");
             if (plans.Count == MostPlans)
                 ForgetPlans();
-            plans.Add(product, plan = Prepare(product));
+            plans.Add(product, plan = Prepare(product, bias));
         }
         if (!plan.IsPossible)
             return false;
         if (product.HasBias)
-        {
-            ulong address = CudaBuffer.AddressOf(bias);
-            Check(library.ProductSet(plan.Description, CublasLtLibrary.BiasPointer, &address, sizeof(ulong)), "cublasLtMatmulDescSetAttribute");
-        }
+            SetBias(plan.Description, bias);
         ulong output = CudaBuffer.AddressOf(d);
         float alpha = 1, beta = product.Accumulates ? 1 : 0;
         CublasLtAlgorithm algorithm = plan.Algorithm;
@@ -114,8 +111,17 @@ internal sealed unsafe class CublasLt : IDisposable
         plans.Clear();
     }
 
-    /// <summary>Describes a product to the library and asks for its best algorithm.</summary>
-    private Plan Prepare(Product product)
+    private void SetBias(nint description, Tensor bias)
+    {
+        ulong address = CudaBuffer.AddressOf(bias);
+        Check(library.ProductSet(description, CublasLtLibrary.BiasPointer, &address, sizeof(ulong)), "cublasLtMatmulDescSetAttribute");
+    }
+
+    /// <summary>
+    /// Describes a product to the library and asks for its best algorithm. The search takes the alignment of the bias from its address, which must
+    /// therefore be there already.
+    /// </summary>
+    private Plan Prepare(Product product, Tensor bias)
     {
         Plan plan = new();
         nint preference = 0;
@@ -133,6 +139,7 @@ internal sealed unsafe class CublasLt : IDisposable
             {
                 int epilogue = CublasLtLibrary.EpilogueBias;
                 Check(library.ProductSet(made, CublasLtLibrary.Epilogue, &epilogue, sizeof(int)), "cublasLtMatmulDescSetAttribute");
+                SetBias(made, bias);
             }
             plan.A = Layout(CublasLtLibrary.TypeBF16, rowsOfA, columnsOfA);
             plan.B = Layout(CublasLtLibrary.TypeBF16, product.Depth, product.Columns);
@@ -175,10 +182,10 @@ internal sealed unsafe class CublasLt : IDisposable
         return made;
     }
 
-    /// <summary>The largest power of two, up to 256, at which all operands start.</summary>
-    private static int Alignment(Tensor a, Tensor b, Tensor d)
+    /// <summary>The largest power of two, up to 256, that divides an address, or each of several that are or-ed together.</summary>
+    private static int Alignment(nint addresses)
     {
-        nint bits = a.Address | b.Address | d.Address | HighestAlignment;
+        nint bits = addresses | HighestAlignment;
         return (int)(bits & -bits);
     }
 
@@ -203,8 +210,11 @@ internal sealed unsafe class CublasLt : IDisposable
     };
 
     /// <summary>What decides about an algorithm: D [rows, columns] = op(A) [rows, depth] B [depth, columns], in the library's columns.</summary>
-    private readonly record struct Product(int Rows, int Columns, int Depth, bool TransposesA, ElementType Output, bool HasBias,
-        bool Accumulates, int Alignment);
+    private readonly record struct Product(int Rows, int Columns, int Depth, bool TransposesA, ElementType Output, int AlignmentOfBias,
+        bool Accumulates, int Alignment)
+    {
+        public bool HasBias => AlignmentOfBias != 0;
+    }
 
     /// <summary>The library's descriptors of a product and its algorithm.</summary>
     private sealed class Plan

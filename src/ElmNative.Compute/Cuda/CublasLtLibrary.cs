@@ -125,17 +125,14 @@ internal sealed unsafe class CublasLtLibrary
     /// <summary>The toolkit's folders, and those of the Python packages, of which a GPU machine often has no other.</summary>
     private static IEnumerable<string> UsualFolders()
     {
-        if (Environment.GetEnvironmentVariable("CUDA_PATH") is { Length: > 0 } toolkit)
-        {
-            yield return Path.Combine(toolkit, "bin");
-            yield return Path.Combine(toolkit, "lib64");
-        }
+        string?[] toolkits = [Environment.GetEnvironmentVariable("CUDA_PATH"), Environment.GetEnvironmentVariable("CUDA_HOME"), .. HomesOf("nvcc"), "/usr/local/cuda"];
+        foreach (string toolkit in toolkits.Where(folder => !string.IsNullOrEmpty(folder)).OfType<string>())
+            foreach (string part in new[] { "bin", "lib64", "lib", Path.Combine("targets", "x86_64-linux", "lib") })
+                yield return Path.Combine(toolkit, part);
         if (OperatingSystem.IsWindows())
             yield break;
-        yield return "/usr/local/cuda/lib64";
-        yield return "/usr/local/cuda/targets/x86_64-linux/lib";
         string?[] environments = [Environment.GetEnvironmentVariable("VIRTUAL_ENV"), Environment.GetEnvironmentVariable("CONDA_PREFIX"),
-            Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local"), "/usr/local", "/usr"];
+            .. HomesOf("python3"), Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local"), "/usr/local", "/usr"];
         foreach (string lib in environments.OfType<string>().Select(folder => Path.Combine(folder, "lib")).Where(Directory.Exists))
             foreach (string python in Directory.EnumerateDirectories(lib, "python3*"))
                 foreach (string packages in new[] { "site-packages", "dist-packages" })
@@ -144,6 +141,12 @@ internal sealed unsafe class CublasLtLibrary
                     yield return Path.Combine(python, packages, "nvidia", "cublas", "lib");
                 }
     }
+
+    /// <summary>The folders above those of PATH that hold a program: where it lies in HOME/bin, HOME.</summary>
+    private static IEnumerable<string> HomesOf(string program) => (Environment.GetEnvironmentVariable("PATH") ?? "")
+        .Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
+        .Where(folder => File.Exists(Path.Combine(folder, OperatingSystem.IsWindows() ? program + ".exe" : program)))
+        .Select(folder => Path.GetDirectoryName(Path.TrimEndingDirectorySeparator(folder))).OfType<string>();
 
     private nint Symbol(string name) => NativeLibrary.GetExport(library, name);
 }

@@ -128,17 +128,18 @@ public sealed unsafe partial class CudaBackend
     private void AttendFewRows(in AttentionPlan plan, AttentionShape shape, bool exact, int size, Tensor q, Tensor k, Tensor v, Tensor y, Tensor logSumExp)
     {
         const int PlanQueries = 256, LeastPiece = 64, LargestPiece = 1024;
+        bool narrow = exact && size == 128 && SharedOfDecode(size, 64) > sharedOfBlock;
         string name = (exact, size) switch
         {
             (true, 32) => "attention_decode_32",
             (true, 64) => "attention_decode_64",
             (true, 96) => "attention_decode_96",
-            (true, 128) => "attention_decode_128",
+            (true, 128) => narrow ? "attention_decode_narrow_128" : "attention_decode_128",
             (true, _) => "attention_decode_256",
             (false, 64) => "attention_decode_any_64",
             (false, _) => "attention_decode_any_256",
         };
-        int keysAtOnce = size == LargestHead ? 32 : 64, shared = 256 * size + 8 * keysAtOnce * size + 1024 + 6160;
+        int shared = SharedOfDecode(size, narrow || size == LargestHead ? 32 : 64);
         int blocks = multiprocessors * Math.Clamp(SharedOfMultiprocessor / shared, 1, 4), chunks = Tiles(q.Rows, PlanQueries);
         // The sizes follow from shapes and the largest context, not from what the plan holds, so that a captured launch serves a growing context.
         long keys = (long)q.Rows * shape.KeyHeads * plan.MaxContext;
@@ -153,6 +154,9 @@ public sealed unsafe partial class CudaBackend
         Get("attention_decode_combine").Launch(checked((int)((vectors + 3) / 4)), AttentionThreads, 0,
             plan.Segments, plan.Segments.Rows, plan.Queries, q.Rows, k.Rows, plan.MaxContext, shape.QueryHeads, shape.HeadSize, piece, slots, workspace, softmax, y, logSumExp);
     }
+
+    /// <summary>Bytes of shared memory of a block of the decode kernels.</summary>
+    private static int SharedOfDecode(int size, int keysAtOnce) => 256 * size + 8 * keysAtOnce * size + 1024 + 6160;
 
     private static int Tiles(int rows, int size) => (rows + size - 1) / size;
 

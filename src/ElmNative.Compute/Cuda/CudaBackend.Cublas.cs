@@ -50,6 +50,8 @@ public sealed unsafe partial class CudaBackend
             throw new InvalidOperationException("cuBLASLt cannot be loaded while a graph is captured; run the same operations once before " +
                 "the capture");
         cublas = CublasLt.Open(cublasOptions, memory.Allocate, CublasWorkspaceBytes, out string reason);
+        if (cublas is not null)
+            context.Keep();
         dense = cublas is not null ? $"dense products by {reason}" : $"dense products by the project's own kernels ({reason})";
         return cublas;
     }

@@ -8,11 +8,12 @@ namespace ElmNative.Compute.Cuda;
 /// </summary>
 public sealed unsafe partial class CudaBackend : IBackend
 {
-    private const int MultiprocessorCount = 16;
+    // Of CUdevice_attribute.
+    private const int MultiprocessorCount = 16, SharedOfBlockAtMost = 97;
 
     private readonly CudaDriver driver;
     private readonly CudaDevice device;
-    private readonly int multiprocessors;
+    private readonly int multiprocessors, sharedOfBlock;
     private readonly Dictionary<string, Kernel> kernels = [];
     private readonly HashSet<CudaGraph> graphs = [];
     private readonly CudaContext context = null!;
@@ -37,6 +38,7 @@ public sealed unsafe partial class CudaBackend : IBackend
         cublasOptions = options;
         int handle = CudaDevice.HandleOf(driver, ordinal);
         multiprocessors = CudaDevice.Attribute(driver, handle, MultiprocessorCount);
+        sharedOfBlock = CudaDevice.Attribute(driver, handle, SharedOfBlockAtMost);
         try
         {
             context = new CudaContext(driver, handle);
@@ -189,8 +191,8 @@ public sealed unsafe partial class CudaBackend : IBackend
         {
             // What fails here fails because of an error that has been reported already.
             context.Enter();
-            if (stream is not null)
-                driver.StreamSynchronize(stream.Handle);
+            if (stream is not null && CudaDriver.IsFault(driver.StreamSynchronize(stream.Handle)))
+                context.GiveUp();
             foreach (CudaGraph graph in graphs)
                 graph.Release();
             graphs.Clear();
@@ -252,7 +254,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     {
         if (stream.IsCapturing)
             Kernel.RefuseInCapture(name);
-        return new Kernel(driver, stream, modules.Find(name), name);
+        return new Kernel(driver, stream, modules.Find(name), name, sharedOfBlock);
     }
 
     private void ReportAdopted(long bytes)

@@ -9,6 +9,9 @@ internal sealed unsafe class CudaContext : IDisposable
 
     private static long last;
 
+    /// <summary>The devices whose context the process keeps, with the driver that holds it.</summary>
+    private static readonly Dictionary<int, CudaDriver> Kept = [];
+
     private readonly CudaDriver driver;
     private readonly int device;
     private readonly nint handle;
@@ -41,6 +44,30 @@ internal sealed unsafe class CudaContext : IDisposable
             return;
         driver.Check(driver.ContextSetCurrent(handle), "cuCtxSetCurrent");
         current = id;
+    }
+
+    /// <summary>
+    /// Leaves the context to the process: what runs on the CUDA runtime (cuBLASLt does) keeps state of a primary context and may not find its way
+    /// when that ends and another takes its place.
+    /// </summary>
+    public void Keep()
+    {
+        lock (Kept)
+        {
+            if (Kept.ContainsKey(device))
+                return;
+            nint same;
+            driver.Check(driver.PrimaryContextRetain(&same, device), "cuDevicePrimaryCtxRetain");
+            Kept.Add(device, driver);
+        }
+    }
+
+    /// <summary>Takes back <see cref="Keep"/>: a kernel has failed, and nothing in the context works any more.</summary>
+    public void GiveUp()
+    {
+        lock (Kept)
+            if (Kept.Remove(device, out CudaDriver? holder))
+                holder.PrimaryContextRelease(device);
     }
 
     /// <summary>Lets go of the context. It ends with its last holder, and with it all that is left in it.</summary>

@@ -46,6 +46,7 @@ internal sealed unsafe class Kernel
     private readonly CudaStream stream;
     private readonly nint function;
     private readonly string name;
+    private readonly int mostShared;
 
     /// <summary>
     /// Dynamic shared memory of a block that was asked for. Without asking, 48 KiB are for it and the kernel's static arrays together.
@@ -57,12 +58,14 @@ internal sealed unsafe class Kernel
     /// <param name="driver">its context current</param><param name="stream">where launches are queued</param>
     /// <param name="function">the driver's CUfunction</param>
     /// <param name="name">in the sources</param>
-    public Kernel(CudaDriver driver, CudaStream stream, nint function, string name)
+    /// <param name="mostShared">bytes of shared memory that a block of the device may ask for</param>
+    public Kernel(CudaDriver driver, CudaStream stream, nint function, string name, int mostShared)
     {
         this.driver = driver;
         this.stream = stream;
         this.function = function;
         this.name = name;
+        this.mostShared = mostShared;
     }
 
     /// <summary>Queues one launch. No launch for an empty grid.</summary>
@@ -77,6 +80,9 @@ internal sealed unsafe class Kernel
             PrepareFirst(arguments.Length);
         if (sharedBytes > sharedAllowed)
         {
+            if (sharedBytes > mostShared)
+                throw new ElmException($"the kernel {name} needs {sharedBytes} bytes of shared memory for each block, but the device gives {mostShared} at " +
+                    "most; choose another device (an A100 or H100, say) or --device cpu");
             int status = driver.FunctionSetAttribute(function, MaxDynamicSharedSizeBytes, sharedBytes);
             if (status != 0)
                 throw driver.Error(status, $"cuFuncSetAttribute({name}, {sharedBytes} bytes of shared memory)");
