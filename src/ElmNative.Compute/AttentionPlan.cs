@@ -9,7 +9,7 @@ namespace ElmNative.Compute;
 /// <param name="Segments">I32 [segments, 3]: first row in the store, number of rows, index of the parent or -1. Parents come before children.</param>
 /// <param name="Queries">I32 [query rows, 2]: segment, and how many rows of that segment the query sees (its own row included).</param>
 /// <param name="Trees">I32 [trees, 2]: first query row and number of query rows of each tree (a root with all its descendants); trees tile the
-/// query rows in order. Needed by the backward pass only, where query row i is also row i of the store; absent for decode.</param>
+/// query rows in order. Present for prefill and training, absent for decode: a GPU chooses its kernel by it. The backward pass needs it, and there query row i is also row i of the store.</param>
 /// <param name="MaxContext">The largest number of store rows that any query sees.</param>
 public readonly record struct AttentionPlan(Tensor Segments, Tensor Queries, Tensor Trees, int MaxContext);
 

@@ -127,7 +127,7 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// Softmax attention of query rows over a key/value store, as <paramref name="plan"/> says. The order of summation follows the
-    /// keys as the query sees them, outermost ancestor first, whatever rows of the store they lie in: decode and prefill give the same bits.
+    /// keys as the query sees them, outermost ancestor first, whatever rows of the store they lie in: on the CPU decode and prefill give the same bits.
     /// </summary>
     /// <param name="plan">who attends to what</param><param name="shape">heads</param>
     /// <param name="q">A [m, queryHeads * headSize]</param><param name="k">A [store rows, keyHeads * headSize]</param><param name="v">like k</param>
@@ -149,7 +149,7 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// logprobs[i] = log softmax(hidden[i] W^T / temperature)[targets[i]], chunk by chunk of rows, so that the [m, vocabulary] matrix never exists whole.
-    /// The same bits as <see cref="Linear"/> followed by the log-probability that <see cref="Sample"/> reports.
+    /// On the CPU the same bits as <see cref="Linear"/> followed by the log-probability that <see cref="Sample"/> reports.
     /// </summary>
     /// <param name="hidden">A [m, d]</param><param name="weight">[vocabulary, d], any float type</param><param name="targets">I32 [1, m]</param>
     /// <param name="temperature">above 0</param><param name="logprobs">F32 [1, m]</param><param name="entropy">F32 [1, m], -sum p log p of the same distribution; or absent</param>
