@@ -28,14 +28,3 @@ internal static partial class StandIn
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int unsetenv(string name);
 }
-
-/// <summary>Runs a test only on the stand-in for the driver: it provokes what a GPU should not be made to do, or knows the stand-in's own figures.</summary>
-[AttributeUsage(AttributeTargets.Method | AttributeTargets.Class)]
-public sealed class StandInAttribute : ConditionBaseAttribute
-{
-    public StandInAttribute() : base(ConditionMode.Include) => IgnoreMessage = "needs the stand-in for the driver";
-
-    public override string GroupName => "stand-in";
-
-    public override bool IsConditionMet => !CudaDevice.IsReal;
-}

@@ -38,3 +38,14 @@ public static class GpuOrStandIn
         return folder;
     }
 }
+
+/// <summary>Runs a test only on the stand-in for the driver: it provokes what a GPU should not be made to do, or knows the stand-in's own figures.</summary>
+[AttributeUsage(AttributeTargets.Method | AttributeTargets.Class)]
+public sealed class StandInAttribute : ConditionBaseAttribute
+{
+    public StandInAttribute() : base(ConditionMode.Include) => IgnoreMessage = "needs the stand-in for the driver";
+
+    public override string GroupName => "stand-in";
+
+    public override bool IsConditionMet => !GpuOrStandIn.IsGpu;
+}

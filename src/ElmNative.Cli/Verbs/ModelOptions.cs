@@ -43,9 +43,16 @@ internal abstract class ModelOptions
     /// <exception cref="ElmException">it does not fit: says the numbers</exception>
     public void Plan(IBackend backend, ModelConfig config)
     {
+        if (backend.Memory is not null)
+            Plan(backend, config, DemandOn(config));
+    }
+
+    /// <summary>The same for a given demand.</summary>
+    public static void Plan(IBackend backend, ModelConfig config, MemoryDemand demand)
+    {
         if (backend.Memory is not { } memory)
             return;
-        MemoryPlan plan = MemoryPlan.Of(config, backend, DemandOn(config));
+        MemoryPlan plan = MemoryPlan.Of(config, backend, demand);
         Terminal.Note($"{plan}; {MemoryPlan.Size(memory.FreeBytes)} of {MemoryPlan.Size(memory.TotalBytes)} are free on {backend.Description.Split(' ')[0]}");
         plan.Require(memory);
     }

@@ -4,6 +4,7 @@ using ElmNative.Cli.Output;
 using ElmNative.Compute;
 using ElmNative.Experience.Protocols;
 using ElmNative.Experience.Verification;
+using ElmNative.Transformers.Checkpoints;
 using ElmNative.Transformers.Models;
 
 namespace ElmNative.Cli.Verbs;
@@ -35,11 +36,16 @@ internal static class ScoreVerb
 {
     private const int Batch = 64;
 
+    /// <summary>Tokens of a problem with its response that the plan of a device's memory allows for.</summary>
+    private const int LongestResponse = 2048;
+
     public static int Run(ScoreOptions options)
     {
         IReadOnlyList<ResponseLine> lines = ResponseFile.Read(options.Data);
         using IBackend backend = DeviceChoice.Open(options.Device, options.Threads);
-        using ProcessRewardModel model = ProcessRewardModel.Load(options.Model, backend);
+        using (Checkpoint checkpoint = Checkpoint.Open(options.Model))
+            ModelOptions.Plan(backend, checkpoint.Config, new MemoryDemand { Sequences = Batch, Positions = Math.Min(checkpoint.Config.MaxPositions, LongestResponse) });
+        using ProcessRewardModel model = ProcessRewardModel.Load(options.Model, backend, ModelOptions.ProgressOn(backend));
         if (!options.Json)
             Console.Out.WriteLine($"{"#",5} {options.Aggregate.ToString().ToLowerInvariant(),9}  steps");
         for (int start = 0; start < lines.Count; start += Batch)

@@ -68,7 +68,7 @@ internal static class StreamVerb
             AnswerChecker checker = new(new AnswerCheckerOptions(settings.Box));
             ModelPolicy policy = new(model);
             using ProcessRewardModel? rewardModel = options.Verifier.StartsWith(PrmPrefix, StringComparison.Ordinal)
-                ? ProcessRewardModel.Load(options.Verifier[PrmPrefix.Length..], backend)
+                ? ProcessRewardModel.Load(options.Verifier[PrmPrefix.Length..], backend, ModelOptions.ProgressOn(backend))
                 : null;
             IVerifier? verifier = options.Verifier switch
             {
