@@ -26,7 +26,8 @@ public static class GpuOrStandIn
             return variables;
         variables["ELM_CUDA_LIBRARY"] = Repository.PathOf("out", "emulation", "libelm_cuda_standin.so");
         variables["ELM_CUBLASLT_LIBRARY"] = Repository.PathOf("out", "emulation", "libelm_cublaslt_standin.so");
-        if (Environment.GetEnvironmentVariable("ELM_CUDA_KERNELS") is null && !Directory.Exists(Path.Combine(AppContext.BaseDirectory, "kernels")))
+        DirectoryInfo images = new(Path.Combine(AppContext.BaseDirectory, "kernels"));
+        if (Environment.GetEnvironmentVariable("ELM_CUDA_KERNELS") is null && !(images.Exists && images.EnumerateFiles().Any()))
             variables["ELM_CUDA_KERNELS"] = EmptyImages();
         return variables;
     }
