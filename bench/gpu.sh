@@ -3,7 +3,7 @@
 # golden values, measures, and writes a dated table to bench/results/.
 #
 #   ./build.sh pack          on a machine with the .NET SDK: leaves out/pack/elmn-linux-x64 and out/pack/kernel-tests-linux-x64; copy the repository with out/pack to the GPU machine
-#   bench/gpu.sh             there; about 20 minutes. Stops at the first stage that fails and says which; ONLY="tests bench" runs some stages
+#   bench/gpu.sh             there. Stops at the first stage that fails and says which; ONLY="tests kernels" runs some stages, and the table has their names
 #
 # Stages: build tests sanitize verify stream kernels models steps. --rehearse runs all but build and sanitize at sizes that need no GPU, on the library that ELM_CUDA_LIBRARY names.
 set -euo pipefail
@@ -33,6 +33,9 @@ case ${1:-} in
     *) fail "there is no option '$1': --rehearse is the only one" ;;
 esac
 
+for stage in $stages; do
+    [[ " build tests sanitize verify stream kernels models steps " == *" $stage "* ]] || fail "there is no stage '$stage' in ONLY: choose from build, tests, sanitize, verify, stream, kernels, models, steps"
+done
 [[ -x $elmn ]] || fail "there is no $elmn: run ./build.sh pack on a machine with the .NET SDK and copy out/pack here, or name the program with ELMN=PATH"
 if [[ -z $rehearsal ]]; then
     command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi: this machine has no NVIDIA driver"
@@ -133,7 +136,7 @@ fi
 
 if [[ -z $report ]]; then
     name=$(echo "${card%%,*}" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-')
-    report=bench/results/$(date +%F)-$name.md
+    report=bench/results/$(date +%F)-$name${ONLY:+-${ONLY// /-}}.md
     [[ -z $rehearsal ]] || report="$log/rehearsal.md"
 fi
 {

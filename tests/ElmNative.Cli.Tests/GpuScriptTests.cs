@@ -45,6 +45,7 @@ public class GpuScriptTests
         Assert.AreEqual(1, program.ExitCode);
         StringAssert.Contains(program.Errors, "gpu.sh: there is no /nowhere/elmn: run ./build.sh pack");
         StringAssert.Contains(Run(variables, "--quick").Errors, "there is no option '--quick'");
+        StringAssert.Contains(Run(new Dictionary<string, string>(variables) { ["ONLY"] = "verify bench" }, "--rehearse").Errors, "there is no stage 'bench' in ONLY");
         Outcome broken = Run(new Dictionary<string, string>(variables) { ["ELM_CUDA_KERNELS"] = "/nowhere", ["ONLY"] = "verify" }, "--rehearse");
         Assert.AreEqual(1, broken.ExitCode);
         StringAssert.Contains(broken.Errors, "no compiled CUDA kernels in /nowhere");
