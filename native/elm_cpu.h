@@ -4,9 +4,9 @@
  * same thread. Nothing is thrown across this border. A context serves one caller at a time. Shapes and types are checked by the caller;
  * what the callee checks is the content of index tensors, since a wrong index would touch foreign memory.
  *
- * Numbers: the result of every operation is defined in terms of 16 lanes and one fixed reduction tree, with explicit fused multiply-adds.
- * So its bits depend neither on the instruction set (scalar, avx2, avx512), nor on the number of threads, nor on the other rows of a
- * batch. */
+ * Numbers: every sum has one fixed order (products: chains of 128 multiply-adds; the rest: 16 lanes and one tree), with explicit fused
+ * multiply-adds. So its bits depend neither on the instruction set (scalar, avx2, avx512), nor on the number of threads, nor on the other
+ * rows of a batch, nor on whether a weight was packed. */
 #ifndef ELM_CPU_H
 #define ELM_CPU_H
 
@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 /* Raised with every change of this header that an older caller would not survive. */
-#define ELM_ABI_VERSION 1
+#define ELM_ABI_VERSION 2
 
 typedef int32_t elm_status;
 enum {
@@ -37,7 +37,8 @@ enum {
     ELM_INTERNAL = 4
 };
 
-enum { ELM_F32 = 0, ELM_BF16 = 1, ELM_F16 = 2, ELM_I32 = 3 };
+/* ELM_MATRIX: data is an elm_matrix; for the weights of products alone. */
+enum { ELM_F32 = 0, ELM_BF16 = 1, ELM_F16 = 2, ELM_I32 = 3, ELM_MATRIX = 4 };
 
 /* A row-major matrix. data = NULL is the absent tensor; float weights may lie at any address. */
 typedef struct {
@@ -76,6 +77,8 @@ typedef struct {
 } elm_adamw_settings;
 
 typedef struct elm_context elm_context;
+/* A weight laid out for products. */
+typedef struct elm_matrix elm_matrix;
 
 ELM_API int32_t elm_abi_version(void) ELM_NOEXCEPT;
 
@@ -95,6 +98,12 @@ ELM_API void elm_destroy(elm_context* context) ELM_NOEXCEPT;
 ELM_API int32_t elm_threads(const elm_context* context) ELM_NOEXCEPT;
 /* 0 scalar, 1 avx2, 2 avx512 */
 ELM_API int32_t elm_path(const elm_context* context) ELM_NOEXCEPT;
+
+/* Lays a float matrix out for products: they give the same bits, and read a bf16 weight in three quarters of its bytes. The weight itself is not
+ * needed any longer. */
+ELM_API elm_status elm_pack(elm_context*, elm_tensor weight, elm_matrix** matrix) ELM_NOEXCEPT;
+ELM_API void elm_free_matrix(elm_matrix* matrix) ELM_NOEXCEPT;
+ELM_API int64_t elm_matrix_bytes(const elm_matrix* matrix) ELM_NOEXCEPT;
 
 /* The operations of IBackend.cs, in its order and with its contracts. */
 ELM_API elm_status elm_zero(elm_context*, elm_tensor x) ELM_NOEXCEPT;

@@ -8,9 +8,9 @@
 
 #include "axpy.inl"
 
-#include "panel.inl"
+#include "weight_tiles.inl"
 
-#include "pairs.inl"
+#include "product.inl"
 
 #include "linear.inl"
 
@@ -30,11 +30,10 @@ static constexpr Kernels table = {
     add_all,
     rms_norm,
     rms_norm_backward,
-    linear_block,
+    product_block,
+    product_scratch,
     linear,
-    linear_scratch,
     linear_backward,
-    linear_backward_scratch,
     rotary,
     attention_rows,
     attention,

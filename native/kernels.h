@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "weight.h"
+
 namespace elm {
 
 enum class Path : int { scalar = 0, avx2 = 1, avx512 = 2 };
@@ -11,13 +13,11 @@ enum class Path : int { scalar = 0, avx2 = 1, avx512 = 2 };
 struct LinearArgs {
     const float* x;
     int64_t x_stride;  // floats
-    const uint8_t* weight;
-    int weight_type;
+    Weight weight;
     const uint8_t* bias;  // or null
     int bias_type;
     float* y;
     int64_t y_stride;  // floats
-    int n, k;
     bool accumulate;
 };
 
@@ -25,16 +25,14 @@ struct LinearArgs {
 struct LinearBackwardArgs {
     const float* dy;
     int64_t dy_stride;
-    const uint8_t* weight;
-    int weight_type;
+    Weight weight;
     float* dx;
     int64_t dx_stride;
-    int n, k;
     bool accumulate;
 };
 
 /// The part of a product that one thread computes at a time.
-struct LinearBlock {
+struct ProductBlock {
     int rows, columns;
 };
 
@@ -101,14 +99,14 @@ struct Kernels {
     void (*add)(const float* x, float* y, int64_t count);
     void (*rms_norm)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
     void (*rms_norm_backward)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
-    /// How a product is best cut for a number of threads.
-    LinearBlock (*linear_block)(int m, int n, int k, int threads);
-    /// Rows [m0, m1) and columns [n0, n1) of y, no larger than such a block; scratch of linear_scratch floats.
+    /// How a product of m rows and so many columns, with sums of so many terms, is best cut for a number of threads.
+    ProductBlock (*product_block)(int m, int columns, int terms, int threads);
+    /// Floats of scratch for a block of so many rows.
+    int64_t (*product_scratch)(int rows, int terms);
+    /// Rows [m0, m1) and columns [n0, n1) of y, no larger than such a block; n0 is a multiple of 16.
     void (*linear)(const LinearArgs&, int m0, int m1, int n0, int n1, float* scratch);
-    int64_t (*linear_scratch)(int rows, int k);
-    /// Rows [m0, m1) and columns [k0, k1) of dx; scratch of linear_backward_scratch floats.
+    /// Rows [m0, m1) and columns [k0, k1) of dx, likewise.
     void (*linear_backward)(const LinearBackwardArgs&, int m0, int m1, int k0, int k1, float* scratch);
-    int64_t (*linear_backward_scratch)();
     void (*rotary)(const RotaryArgs&, int64_t row_begin, int64_t row_end);
     /// Query rows that one work item should take.
     int (*attention_rows)(const AttentionArgs&);

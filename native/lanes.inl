@@ -1,5 +1,5 @@
 // Sixteen float lanes over the parts of a path: the one vector type that the kernels are written in.
-// Every sum of a kernel runs over 16 lanes (element i goes to lane i mod 16, rising i) and ends in sum(): lane i + lane i+8, then i + i+4,
+// A sum across lanes runs over 16 of them (element i goes to lane i mod 16, rising i) and ends in sum(): lane i + lane i+8, then i + i+4,
 // then i + i+2, then 0 + 1.
 
 namespace elm::ELM_PATH {
@@ -71,7 +71,6 @@ static ELM_INLINE Lanes scale(Lanes a, Lanes n) { Lanes r; ELM_PARTS r.p[i] = pa
 
 static ELM_INLINE float sum(const Lanes& a) { return part_sum(a.p); }
 static ELM_INLINE float largest(const Lanes& a) { return part_largest(a.p); }
-static ELM_INLINE Quad sum4(const Lanes& a, const Lanes& b, const Lanes& c, const Lanes& d) { return part_sum4(a.p, b.p, c.p, d.p); }
 
 #undef ELM_PARTS
 

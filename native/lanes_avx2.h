@@ -16,13 +16,19 @@ struct Part {
 constexpr int part_width = 8;
 constexpr int parts = 2;
 
-// Tile sizes of the dense products (rows x columns of accumulators). Twelve accumulators of one register each leave four of the sixteen
-// registers for operands.
-constexpr int dot_rows = 3;
+// Tile sizes of the dense products. Twelve accumulators of one register each leave four of the sixteen registers for operands.
 constexpr int axpy_rows = 6;
 constexpr int axpy_vectors = 1;
-constexpr int panel_rows = 6;
-constexpr int panel_vectors = 1;
+/// Most rows of a tile of one panel, and of one of two panels.
+constexpr int tile_rows = 6;
+constexpr int wide_tile_rows = 3;
+/// Rows of the next tile where so many are left: mixtures of 6, 5, and 3 (times two panels) keep the multipliers busiest.
+static ELM_INLINE int tile_height(int left) {
+    constexpr int heights[12] = {0, 1, 2, 3, 2, 5, 6, 5, 5, 6, 5, 6};
+    return left >= 12 ? tile_rows : heights[left];
+}
+/// Up to so many rows a packed bf16 weight is widened in registers.
+constexpr int streamed_rows = 3;
 
 /// All ones in the first n lanes.
 static ELM_INLINE __m256i first_lanes(int n) {
@@ -89,13 +95,6 @@ static ELM_INLINE void part_transpose4(const float* const rows[part_width], int6
     out[3].v = _mm256_shuffle_ps(high01, high23, 0xee);
 }
 
-struct Quad {
-    __m128 v;
-};
-static ELM_INLINE Quad quad_load(const float* p) { return {_mm_loadu_ps(p)}; }
-static ELM_INLINE void quad_store(float* p, Quad a) { _mm_storeu_ps(p, a.v); }
-static ELM_INLINE Quad quad_add(Quad a, Quad b) { return {_mm_add_ps(a.v, b.v)}; }
-
 static ELM_INLINE float part_sum(const Part p[parts]) {
     const __m256 s8 = _mm256_add_ps(p[0].v, p[1].v);
     const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
@@ -108,34 +107,32 @@ static ELM_INLINE float part_largest(const Part p[parts]) {
     const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
 }
-/// The elements of 16 with even and with odd index.
-static ELM_INLINE void part_split(Part a, Part b, Part& even, Part& odd) {
-    even.v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a.v, b.v, 0x88)), 0xd8));
-    odd.v = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a.v, b.v, 0xdd)), 0xd8));
+
+/// A pair of columns of a packed panel, as in weight.h: 16 elements of each.
+static ELM_INLINE void part_words(__m256i low, __m256i high, Part first[parts], Part second[parts]) {
+    const Part words[parts] = {{_mm256_castsi256_ps(low)}, {_mm256_castsi256_ps(high)}};
+    ELM_UNROLL
+    for (int i = 0; i < parts; i++) {
+        first[i] = part_low_bf16(words[i]);
+        second[i] = part_high_bf16(words[i]);
+    }
 }
-/// The sums of four accumulators, each by the tree of part_sum, from their even and their odd lanes.
-static ELM_INLINE Quad pair_sum4(Part ae, Part ao, Part be, Part bo, Part ce, Part co, Part de, Part df) {
-    // per accumulator: even lanes below, odd ones above
-    const __m256 a = _mm256_add_ps(_mm256_permute2f128_ps(ae.v, ao.v, 0x20), _mm256_permute2f128_ps(ae.v, ao.v, 0x31));
-    const __m256 b = _mm256_add_ps(_mm256_permute2f128_ps(be.v, bo.v, 0x20), _mm256_permute2f128_ps(be.v, bo.v, 0x31));
-    const __m256 c = _mm256_add_ps(_mm256_permute2f128_ps(ce.v, co.v, 0x20), _mm256_permute2f128_ps(ce.v, co.v, 0x31));
-    const __m256 d = _mm256_add_ps(_mm256_permute2f128_ps(de.v, df.v, 0x20), _mm256_permute2f128_ps(de.v, df.v, 0x31));
-    const __m256 ab = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x44), _mm256_shuffle_ps(a, b, 0xee));
-    const __m256 cd = _mm256_add_ps(_mm256_shuffle_ps(c, d, 0x44), _mm256_shuffle_ps(c, d, 0xee));
-    const __m256 halves = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x88), _mm256_shuffle_ps(ab, cd, 0xdd));
-    return {_mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1))};
+static ELM_INLINE void part_pair_bf16(const uint8_t* p, Part first[parts], Part second[parts]) {
+    part_words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)), first,
+               second);
 }
-/// The sums of four accumulators, each by the tree of part_sum.
-static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {
-    const __m256 a8 = _mm256_add_ps(a[0].v, a[1].v), b8 = _mm256_add_ps(b[0].v, b[1].v);
-    const __m256 c8 = _mm256_add_ps(c[0].v, c[1].v), d8 = _mm256_add_ps(d[0].v, d[1].v);
-    const __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(a8, b8, 0x20), _mm256_permute2f128_ps(a8, b8, 0x31));
-    const __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(c8, d8, 0x20), _mm256_permute2f128_ps(c8, d8, 0x31));
-    // per 128-bit half: a0+a2, a1+a3, c0+c2, c1+c3 (and b, d)
-    const __m256 pairs = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
-    const __m256 sums = _mm256_add_ps(pairs, _mm256_movehdup_ps(pairs));
-    // sums: a . c . | b . d .
-    return {_mm_unpacklo_ps(_mm_permute_ps(_mm256_castps256_ps128(sums), 0x08), _mm_permute_ps(_mm256_extractf128_ps(sums, 1), 0x08))};
+struct HighBytes {
+    __m256i table;
+};
+static ELM_INLINE HighBytes high_bytes(const uint8_t* table) {
+    return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)))};
+}
+/// High and low bytes of 32 values by place; unpacking brings them to words in the order of the rows.
+static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part first[parts], Part second[parts]) {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i codes = _mm256_and_si256(_mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
+    const __m256i high = _mm256_shuffle_epi8(highs.table, codes), low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+    part_words(_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high), first, second);
 }
 
 }  // namespace elm::ELM_PATH

@@ -15,12 +15,16 @@ struct Part {
 constexpr int part_width = 16;
 constexpr int parts = 1;
 
-// Tile sizes of the dense products (rows x columns of accumulators).
-constexpr int dot_rows = 6;
+// Tile sizes of the dense products.
 constexpr int axpy_rows = 6;
 constexpr int axpy_vectors = 4;
-constexpr int panel_rows = 0;  // the dot form has registers enough
-constexpr int panel_vectors = 1;
+/// Most rows of a tile of one panel, and of one of two panels.
+constexpr int tile_rows = 12;
+constexpr int wide_tile_rows = 12;
+/// Rows of the next tile where so many are left.
+static ELM_INLINE int tile_height(int left) { return left >= 2 * tile_rows ? tile_rows : left > tile_rows ? (left + 1) / 2 : left; }
+/// Up to so many rows a packed bf16 weight is widened in registers.
+constexpr int streamed_rows = 3;
 
 static ELM_INLINE __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 static ELM_INLINE Part from_bf16(__m256i halves) {
@@ -76,13 +80,6 @@ static ELM_INLINE void part_transpose4(const float* const rows[part_width], int6
     out[3].v = _mm512_shuffle_ps(high01, high23, 0xee);
 }
 
-struct Quad {
-    __m128 v;
-};
-static ELM_INLINE Quad quad_load(const float* p) { return {_mm_loadu_ps(p)}; }
-static ELM_INLINE void quad_store(float* p, Quad a) { _mm_storeu_ps(p, a.v); }
-static ELM_INLINE Quad quad_add(Quad a, Quad b) { return {_mm_add_ps(a.v, b.v)}; }
-
 static ELM_INLINE float part_sum(const Part p[parts]) {
     const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(p[0].v), _mm512_extractf32x8_ps(p[0].v, 1));
     const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
@@ -95,15 +92,28 @@ static ELM_INLINE float part_largest(const Part p[parts]) {
     const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
     return _mm_cvtss_f32(_mm_max_ss(s2, _mm_movehdup_ps(s2)));
 }
-/// The sums of four accumulators, each by the tree of part_sum.
-static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {
-    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a[0].v, b[0].v, 0x44), _mm512_shuffle_f32x4(a[0].v, b[0].v, 0xee));
-    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c[0].v, d[0].v, 0x44), _mm512_shuffle_f32x4(c[0].v, d[0].v, 0xee));
-    // one 128-bit quarter for each of a, b, c, d
-    const __m512 fours = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
-    const __m512 pairs = _mm512_add_ps(fours, _mm512_permute_ps(fours, 0x4e));
-    const __m512 sums = _mm512_add_ps(pairs, _mm512_movehdup_ps(pairs));
-    return {_mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), sums))};
+
+/// A pair of columns of a packed panel, as in weight.h: 16 elements of each.
+static ELM_INLINE void part_pair_bf16(const uint8_t* p, Part first[parts], Part second[parts]) {
+    const Part words = part_load(p);
+    first[0] = part_low_bf16(words);
+    second[0] = part_high_bf16(words);
+}
+struct HighBytes {
+    __m256i table;
+};
+static ELM_INLINE HighBytes high_bytes(const uint8_t* table) {
+    return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)))};
+}
+/// High and low bytes of 32 values by place; unpacking brings them to words in the order of the rows.
+static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part first[parts], Part second[parts]) {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i codes = _mm256_and_si256(_mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
+    const __m256i high = _mm256_shuffle_epi8(highs.table, codes), low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+    const Part words = {_mm512_castsi512_ps(
+        _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_unpacklo_epi8(low, high)), _mm256_unpackhi_epi8(low, high), 1))};
+    first[0] = part_low_bf16(words);
+    second[0] = part_high_bf16(words);
 }
 
 }  // namespace elm::ELM_PATH

@@ -14,12 +14,16 @@ struct Part {
 constexpr int part_width = 16;
 constexpr int parts = 1;
 
-// Tile sizes of the dense products (rows x columns of accumulators).
-constexpr int dot_rows = 1;
+// Tile sizes of the dense products.
 constexpr int axpy_rows = 1;
 constexpr int axpy_vectors = 2;
-constexpr int panel_rows = 0;
-constexpr int panel_vectors = 1;
+/// Most rows of a tile of one panel, and of one of two panels.
+constexpr int tile_rows = 1;
+constexpr int wide_tile_rows = 0;
+/// Rows of the next tile where so many are left.
+static ELM_INLINE int tile_height(int) { return tile_rows; }
+/// Up to so many rows a packed bf16 weight is widened in registers.
+constexpr int streamed_rows = 1;
 
 /// a * b + c, rounded once, on any machine: the product is exact in double; the double sum is rounded to odd, so that the rounding to
 /// single sees on which side of a tie the exact value lies.
@@ -137,13 +141,6 @@ static ELM_INLINE void part_transpose4(const float* const rows[part_width], int6
             out[c].v[i] = rows[i][column + c];
 }
 
-struct Quad {
-    float v[4];
-};
-static ELM_INLINE Quad quad_load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
-static ELM_INLINE void quad_store(float* p, Quad a) { std::memcpy(p, a.v, 16); }
-static ELM_INLINE Quad quad_add(Quad a, Quad b) { return {{a.v[0] + b.v[0], a.v[1] + b.v[1], a.v[2] + b.v[2], a.v[3] + b.v[3]}}; }
-
 static ELM_INLINE float part_sum(const Part p[parts]) {
     float s[8];
     for (int i = 0; i < 8; i++) s[i] = p[0].v[i] + p[0].v[i + 8];
@@ -157,8 +154,23 @@ static ELM_INLINE float part_largest(const Part p[parts]) {
     for (int i = 0; i < 4; i++) s[i] = greater(s[i], s[i + 4]);
     return greater(greater(s[0], s[2]), greater(s[1], s[3]));
 }
-static ELM_INLINE Quad part_sum4(const Part a[parts], const Part b[parts], const Part c[parts], const Part d[parts]) {
-    return {{part_sum(a), part_sum(b), part_sum(c), part_sum(d)}};
+
+/// A pair of columns of a packed panel, as in weight.h: 16 elements of each.
+static ELM_INLINE void part_pair_bf16(const uint8_t* p, Part first[parts], Part second[parts]) {
+    const Part words = part_load(p);
+    first[0] = part_low_bf16(words);
+    second[0] = part_high_bf16(words);
+}
+struct HighBytes {
+    const uint8_t* table;
+};
+static ELM_INLINE HighBytes high_bytes(const uint8_t* table) { return {table}; }
+static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part first[parts], Part second[parts]) {
+    for (int i = 0; i < 32; i++) {
+        const int place = pair_place(i);
+        const int code = place < 16 ? p[place] & 15 : p[place - 16] >> 4;
+        (i % 2 == 0 ? first : second)[0].v[i / 2] = bits_to_float(static_cast<uint32_t>(highs.table[code]) << 24 | static_cast<uint32_t>(p[16 + place]) << 16);
+    }
 }
 
 }  // namespace elm::ELM_PATH

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "context.h"
+#include "packing.h"
 #include "portable.h"
 
 namespace elm {
@@ -13,64 +14,41 @@ namespace {
 constexpr double shared_work = 5e5;
 /// But for weights of so many bytes, which take as long to come from memory.
 constexpr double shared_bytes = 150e3;
-/// Rows of a block: a multiple of every path's tile.
-constexpr int block_rows = 240;
-constexpr int block_columns = 64;
 
 int blocks(int64_t size, int64_t block) { return static_cast<int>((size + block - 1) / block); }
 
-/// Columns of a block such that all threads have work.
-int columns_for(int threads, int row_blocks, int columns) {
-    int width = block_columns;
-    while (width > 16 && static_cast<int64_t>(row_blocks) * blocks(columns, width) < 2 * threads)
-        width /= 2;
-    return width;
+/// Cuts a product of m rows, so many columns and terms into blocks for the threads: body(m0, m1, c0, c1, scratch).
+template <class Body>
+void each_block(elm_context& context, int m, int columns, int terms, double weight_bytes, Body&& body) {
+    if (m == 0 || columns == 0)
+        return;
+    const int threads = context.pool.threads();
+    const bool shared = threads > 1 && (static_cast<double>(m) * columns * terms >= shared_work || weight_bytes >= shared_bytes);
+    const ProductBlock block = context.kernels.product_block(m, columns, terms, shared ? threads : 1);
+    context.reserve(context.kernels.product_scratch(block.rows, terms));
+    const int column_blocks = blocks(columns, block.columns);
+    const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
+    context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t item = begin; item < end; item++) {
+            const int m0 = static_cast<int>(item / column_blocks) * block.rows, c0 = static_cast<int>(item % column_blocks) * block.columns;
+            body(m0, m - m0 < block.rows ? m : m0 + block.rows, c0, columns - c0 < block.columns ? columns : c0 + block.columns,
+                 context.scratch(thread));
+        }
+    });
 }
+
+double bytes_of(const Weight& weight) { return static_cast<double>(weight.rows) * weight.columns * element_size(weight.form); }
 
 }  // namespace
 
 void run_linear(elm_context& context, const LinearArgs& args, int m) {
-    if (m == 0 || args.n == 0)
-        return;
-    const Kernels& kernels = context.kernels;
-    const int threads = context.pool.threads();
-    const double elements = static_cast<double>(args.n) * args.k;
-    const bool shared = threads > 1 && (m * elements >= shared_work || elements * (args.weight_type == ELM_F32 ? 4 : 2) >= shared_bytes);
-    const LinearBlock block = kernels.linear_block(m, args.n, args.k, shared ? threads : 1);
-    context.reserve(kernels.linear_scratch(block.rows, args.k));
-    const int column_blocks = blocks(args.n, block.columns);
-    const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
-    context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t item = begin; item < end; item++) {
-            const int m0 = static_cast<int>(item / column_blocks) * block.rows;
-            const int n0 = static_cast<int>(item % column_blocks) * block.columns;
-            kernels.linear(args, m0, m - m0 < block.rows ? m : m0 + block.rows, n0,
-                           args.n - n0 < block.columns ? args.n : n0 + block.columns, context.scratch(thread));
-        }
-    });
+    each_block(context, m, args.weight.rows, args.weight.columns, bytes_of(args.weight),
+               [&](int m0, int m1, int n0, int n1, float* scratch) { context.kernels.linear(args, m0, m1, n0, n1, scratch); });
 }
 
 void run_linear_backward(elm_context& context, const LinearBackwardArgs& args, int m) {
-    if (m == 0 || args.k == 0)
-        return;
-    const Kernels& kernels = context.kernels;
-    context.reserve(kernels.linear_backward_scratch());
-    const int threads = context.pool.threads();
-    const double work = static_cast<double>(m) * args.n * args.k;
-    if (threads == 1 || work < shared_work) {
-        kernels.linear_backward(args, 0, m, 0, args.k, context.scratch(0));
-        return;
-    }
-    const int row_blocks = blocks(m, block_rows);
-    const int width = columns_for(threads, row_blocks, args.k);
-    const int column_blocks = blocks(args.k, width);
-    context.parallel(static_cast<int64_t>(row_blocks) * column_blocks, 1, [&](int64_t begin, int64_t end, int thread) {
-        for (int64_t item = begin; item < end; item++) {
-            const int m0 = static_cast<int>(item / column_blocks) * block_rows, k0 = static_cast<int>(item % column_blocks) * width;
-            kernels.linear_backward(args, m0, m - m0 < block_rows ? m : m0 + block_rows, k0, args.k - k0 < width ? args.k : k0 + width,
-                                    context.scratch(thread));
-        }
-    });
+    each_block(context, m, args.weight.columns, args.weight.rows, 0,
+               [&](int m0, int m1, int k0, int k1, float* scratch) { context.kernels.linear_backward(args, m0, m1, k0, k1, scratch); });
 }
 
 namespace {
@@ -87,12 +65,9 @@ LinearArgs head_args(const float* hidden, const elm_tensor& weight, float* logit
     LinearArgs args{};
     args.x = hidden;
     args.x_stride = weight.columns;
-    args.weight = raw(weight);
-    args.weight_type = weight.type;
+    args.weight = weight_of(weight);
     args.y = logits;
     args.y_stride = weight.rows;
-    args.n = weight.rows;
-    args.k = weight.columns;
     return args;
 }
 
@@ -125,8 +100,7 @@ elm_status elm_linear(elm_context* context, elm_tensor x, elm_tensor weight, elm
 
 elm_status elm_linear_backward(elm_context* context, elm_tensor dy, elm_tensor weight, elm_tensor dx, int32_t accumulate) noexcept {
     return guarded([&] {
-        const LinearBackwardArgs args{f32(dy), weight.rows, raw(weight), weight.type, f32(dx), weight.columns, weight.rows,
-            weight.columns, accumulate != 0};
+        const LinearBackwardArgs args{f32(dy), weight.rows, weight_of(weight), f32(dx), weight.columns, accumulate != 0};
         run_linear_backward(*context, args, dy.rows);
     });
 }
@@ -183,7 +157,7 @@ elm_status elm_log_probs_backward(elm_context* context, elm_tensor hidden, elm_t
                     context->kernels.softmax_gradient_row(row, vocabulary, factor, softmax, i32(targets)[at], f32(dlog_probs)[at] * factor);
                 }
             });
-            const LinearBackwardArgs args{logits, vocabulary, raw(weight), weight.type, rows_out, d, weight.rows, weight.columns, false};
+            const LinearBackwardArgs args{logits, vocabulary, weight_of(weight), rows_out, d, false};
             run_linear_backward(*context, args, rows);
             for (int i = 0; i < rows; i++)
                 std::memcpy(f32(dhidden) + live[first + i] * d, rows_out + i * d, static_cast<size_t>(d) * 4);

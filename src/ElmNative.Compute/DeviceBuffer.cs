@@ -19,6 +19,9 @@ public abstract class DeviceBuffer : IDisposable
     /// <summary>Length in bytes.</summary>
     public long Bytes { get; }
 
+    /// <summary>Bytes that a product reads of a weight that lies here; other than <see cref="Bytes"/> where the backend has packed it.</summary>
+    public virtual long ProductBytes => Bytes;
+
     /// <summary>A row-major view of the whole buffer or its head: [rows, columns] of a type.</summary>
     public Tensor As(ElementType type, int rows, int columns) => new(this, 0, type, rows, columns);
 

@@ -88,7 +88,7 @@ public sealed partial class CpuBackend
         if (bias.IsPresent)
             Require.Floats(bias, 1, weight.Rows);
         Require.Shape(y, ElementType.F32, x.Rows, weight.Rows);
-        Check(NativeMethods.elm_linear(Context, x, weight, bias, y, accumulate ? 1 : 0));
+        Check(NativeMethods.elm_linear(Context, x, Packed(weight), bias, y, accumulate ? 1 : 0));
     }
 
     /// <inheritdoc/>
@@ -97,7 +97,7 @@ public sealed partial class CpuBackend
         Require.F32(dy);
         Require.Floats(weight, dy.Columns, weight.Columns);
         Require.Shape(dx, ElementType.F32, dy.Rows, weight.Columns);
-        Check(NativeMethods.elm_linear_backward(Context, dy, weight, dx, accumulate ? 1 : 0));
+        Check(NativeMethods.elm_linear_backward(Context, dy, Packed(weight), dx, accumulate ? 1 : 0));
     }
 
     /// <inheritdoc/>
@@ -179,7 +179,7 @@ public sealed partial class CpuBackend
         Require.Shape(logprobs, ElementType.F32, 1, hidden.Rows);
         if (entropy.IsPresent)
             Require.Shape(entropy, ElementType.F32, 1, hidden.Rows);
-        Check(NativeMethods.elm_log_probs(Context, hidden, weight, targets, temperature, logprobs, entropy));
+        Check(NativeMethods.elm_log_probs(Context, hidden, Packed(weight), targets, temperature, logprobs, entropy));
     }
 
     /// <inheritdoc/>
@@ -188,7 +188,7 @@ public sealed partial class CpuBackend
         CheckHead(hidden, weight, targets, temperature);
         Require.Shape(dlogprobs, ElementType.F32, 1, hidden.Rows);
         Require.Shape(dhidden, ElementType.F32, hidden.Rows, hidden.Columns);
-        Check(NativeMethods.elm_log_probs_backward(Context, hidden, weight, targets, temperature, dlogprobs, dhidden));
+        Check(NativeMethods.elm_log_probs_backward(Context, hidden, Packed(weight), targets, temperature, dlogprobs, dhidden));
     }
 
     /// <inheritdoc/>

@@ -66,8 +66,20 @@ public sealed partial class CpuBackend : IBackend
     public DeviceMemory? Memory => null;
 
     /// <inheritdoc/>
+    /// <remarks>A matrix stays where it is for look-ups; the first product packs a copy for itself and for those to come.</remarks>
     public Tensor AdoptWeights(nint address, ElementType type, int rows, int columns, object owner) =>
-        new BorrowedBuffer(address, (long)rows * columns * type.Size(), owner).As(type, rows, columns);
+        (rows > 1 ? new WeightBuffer(address, type, rows, columns, owner) : new BorrowedBuffer(address, (long)rows * columns * type.Size(), owner)).As(type, rows, columns);
+
+    /// <summary>Packs a float matrix for products.</summary>
+    internal PackedMatrix Pack(Tensor weight)
+    {
+        Check(NativeMethods.elm_pack(Context, weight, out nint matrix));
+        return new PackedMatrix(matrix);
+    }
+
+    /// <summary>A weight as products take it: packed where it is a whole adopted matrix.</summary>
+    private NativeTensor Packed(Tensor weight) =>
+        weight.Buffer is WeightBuffer whole && weight.Bytes == whole.Bytes ? whole.Packed(this) : weight;
 
     /// <inheritdoc/>
     public IGraph Capture(Action work) => new RepeatedWork(work);

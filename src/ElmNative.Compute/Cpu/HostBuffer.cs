@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace ElmNative.Compute.Cpu;
 
@@ -32,7 +33,7 @@ internal sealed unsafe class HostBuffer : DeviceBuffer
 }
 
 /// <summary>Host memory of somebody else, whom the buffer keeps alive.</summary>
-internal sealed class BorrowedBuffer(nint address, long bytes, object owner) : DeviceBuffer(address, bytes)
+internal class BorrowedBuffer(nint address, long bytes, object owner) : DeviceBuffer(address, bytes)
 {
     private object? owner = owner;
 
@@ -43,5 +44,46 @@ internal sealed class BorrowedBuffer(nint address, long bytes, object owner) : D
     {
         Address = 0;
         owner = null;
+    }
+}
+
+/// <summary>A stored weight matrix of somebody else, and its packed copy once a product has asked for it. Look-ups read it as stored.</summary>
+internal sealed class WeightBuffer(nint address, ElementType type, int rows, int columns, object owner)
+    : BorrowedBuffer(address, (long)rows * columns * type.Size(), owner)
+{
+    private PackedMatrix? packed;
+
+    /// <summary>The matrix as products take it, packed at the first call.</summary>
+    /// <exception cref="ElmException">out of memory</exception>
+    public NativeTensor Packed(CpuBackend backend)
+    {
+        packed ??= backend.Pack(As(type, rows, columns));
+        return new() { Data = packed.Address, Type = NativeMethods.PackedMatrix, Rows = rows, Columns = columns };
+    }
+
+    /// <inheritdoc/>
+    public override long ProductBytes => packed?.Bytes ?? Bytes;
+
+    public override void Dispose()
+    {
+        packed?.Dispose();
+        packed = null;
+        base.Dispose();
+    }
+}
+
+/// <summary>An <c>elm_matrix</c> of elm_cpu.h.</summary>
+internal sealed class PackedMatrix : SafeHandleZeroOrMinusOneIsInvalid
+{
+    public PackedMatrix(nint matrix) : base(ownsHandle: true) => SetHandle(matrix);
+
+    public nint Address => handle;
+
+    public long Bytes => NativeMethods.elm_matrix_bytes(handle);
+
+    protected override bool ReleaseHandle()
+    {
+        NativeMethods.elm_free_matrix(handle);
+        return true;
     }
 }

@@ -41,7 +41,10 @@ internal struct NativeAdamWSettings
 internal static unsafe partial class NativeMethods
 {
     /// <summary>The version of the header that these declarations follow.</summary>
-    public const int AbiVersion = 1;
+    public const int AbiVersion = 2;
+
+    /// <summary><c>ELM_MATRIX</c>: the type of a tensor whose data is a packed matrix.</summary>
+    public const int PackedMatrix = 4;
 
     public const int Ok = 0, InvalidArgument = 1, OutOfMemory = 2, Unsupported = 3;
 
@@ -56,6 +59,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)] public static partial void elm_destroy(nint context);
     [LibraryImport(Library)] public static partial int elm_threads(nint context);
     [LibraryImport(Library)] public static partial int elm_path(nint context);
+
+    [LibraryImport(Library)] public static partial int elm_pack(nint context, NativeTensor weight, out nint matrix);
+    [LibraryImport(Library)] public static partial void elm_free_matrix(nint matrix);
+    [LibraryImport(Library)] public static partial long elm_matrix_bytes(nint matrix);
 
     [LibraryImport(Library)] public static partial int elm_zero(nint context, NativeTensor x);
     [LibraryImport(Library)] public static partial int elm_copy(nint context, NativeTensor source, NativeTensor destination);

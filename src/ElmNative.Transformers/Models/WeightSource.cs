@@ -91,6 +91,7 @@ internal sealed class RandomWeights(ModelConfig config, ulong seed, IBackend bac
     private const float Magnitude = 0.034641016f;
 
     private readonly long total = RandomCheckpoint.TensorsOf(config).Sum(tensor => tensor.Shape.Aggregate((long)ElementType.BF16.Size(), (bytes, size) => bytes * size));
+    private readonly List<DeviceBuffer> made = [];
     private long done;
 
     /// <inheritdoc/>
@@ -108,6 +109,12 @@ internal sealed class RandomWeights(ModelConfig config, ulong seed, IBackend bac
     {
         Tensor tensor = Allocate(rows, columns);
         backend.FillUniform(tensor, SeedOf(name), Magnitude);
+        if (backend.Memory is null)
+        {
+            // In the host's memory they are like weights of a file.
+            made.Add(tensor.Buffer!);
+            tensor = backend.AdoptWeights(tensor.Address, tensor.Type, rows, columns, tensor.Buffer!);
+        }
         return Placed(tensor);
     }
 
@@ -132,7 +139,7 @@ internal sealed class RandomWeights(ModelConfig config, ulong seed, IBackend bac
     public void RequireFinite(long most) { }
 
     /// <inheritdoc/>
-    public void Dispose() { }
+    public void Dispose() => made.ForEach(buffer => buffer.Dispose());
 
     /// <summary>Tensors of one model differ: the seed goes with the name.</summary>
     private ulong SeedOf(string name) => BitConverter.ToUInt64(SHA256.HashData(Encoding.UTF8.GetBytes($"{seed} {name}")));

@@ -16,7 +16,7 @@ internal static class DenseKernels
     {
         Tensor x = o.Activations(m, k), weight = o.Weights(n, k, type), y = n > LargestLayer ? o.Zeros(m, n) : o.Outputs(m, n);
         Action run = () => o.Backend.Linear(x, weight, default, y, accumulate: false);
-        return new Kernel(weight.Bytes + x.Bytes + y.Bytes, 2.0 * m * n * k, run, () =>
+        return new Kernel(weight.Buffer!.ProductBytes + x.Bytes + y.Bytes, 2.0 * m * n * k, run, () =>
         {
             run();
             Worst worst = new();
@@ -39,7 +39,7 @@ internal static class DenseKernels
     {
         Tensor dy = o.Activations(m, n), weight = o.Weights(n, k, type), dx = o.Outputs(m, k);
         Action run = () => o.Backend.LinearBackward(dy, weight, dx, accumulate: false);
-        return new Kernel(weight.Bytes + dy.Bytes + dx.Bytes, 2.0 * m * n * k, run, () =>
+        return new Kernel(weight.Buffer!.ProductBytes + dy.Bytes + dx.Bytes, 2.0 * m * n * k, run, () =>
         {
             run();
             Worst worst = new();
@@ -64,7 +64,7 @@ internal static class DenseKernels
         Head head = new(o, rows, width, vocabulary);
         Tensor logProbs = o.Zeros(1, rows), entropy = o.Zeros(1, rows);
         Action run = () => o.Backend.LogProbs(head.Hidden, head.Weight, head.Targets, 1f, logProbs, entropy);
-        return new Kernel(head.Weight.Bytes + head.Hidden.Bytes, 2.0 * rows * width * vocabulary, run, () =>
+        return new Kernel(head.Weight.Buffer!.ProductBytes + head.Hidden.Bytes, 2.0 * rows * width * vocabulary, run, () =>
         {
             run();
             const double allowed = 2e-5;
@@ -86,7 +86,7 @@ internal static class DenseKernels
         Head head = new(o, rows, width, vocabulary);
         Tensor slopes = o.Random(1, rows), gradient = o.Zeros(rows, width);
         Action run = () => o.Backend.LogProbsBackward(head.Hidden, head.Weight, head.Targets, 1f, slopes, gradient);
-        return new Kernel(head.Weight.Bytes + 2.0 * head.Hidden.Bytes, 4.0 * rows * width * vocabulary, run, () =>
+        return new Kernel(head.Weight.Buffer!.ProductBytes + 2.0 * head.Hidden.Bytes, 4.0 * rows * width * vocabulary, run, () =>
         {
             run();
             Worst worst = new();

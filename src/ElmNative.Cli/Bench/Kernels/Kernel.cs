@@ -6,7 +6,7 @@ namespace ElmNative.Cli.Bench.Kernels;
 internal sealed record KernelCase(string Name, Func<Operands, Kernel> Make);
 
 /// <summary>An operation on operands in memory.</summary>
-/// <param name="Bytes">bytes that must move at least: every input read once, every output written once</param>
+/// <param name="Bytes">bytes that must move at least: every input read once (weights as the backend keeps them for products), every output written once</param>
 /// <param name="Flops">arithmetic, a multiply-add counting 2</param>
 /// <param name="Run">does it once</param>
 /// <param name="Check">

@@ -50,12 +50,22 @@ internal sealed class Operands(IBackend backend) : IDisposable
     public double InnerRounding => backend.ActivationType == ElementType.BF16 ? BrainRounding : 0;
 
     /// <summary>Uniform values in [-0.05, 0.05) of a stored type.</summary>
-    public Tensor Weights(int rows, int columns, ElementType type = ElementType.BF16) => type switch
+    public Tensor Weights(int rows, int columns, ElementType type = ElementType.BF16)
     {
-        ElementType.BF16 => Fill(Keep(type, rows, columns), BrainNoise.Value),
-        ElementType.F16 => Fill(Keep(type, rows, columns), HalfNoise.Value),
-        _ => Fill(Keep(type, rows, columns), FloatNoise.Value),
-    };
+        Tensor stored = type switch
+        {
+            ElementType.BF16 => Fill(Keep(type, rows, columns), BrainNoise.Value),
+            ElementType.F16 => Fill(Keep(type, rows, columns), HalfNoise.Value),
+            _ => Fill(Keep(type, rows, columns), FloatNoise.Value),
+        };
+        if (backend.Memory is not null || rows == 1)
+            return stored;
+        Tensor adopted = backend.AdoptWeights(stored.Address, type, rows, columns, stored.Buffer!);
+        buffers.Add(adopted.Buffer!);
+        // A product of no rows packs it, so that no run that is timed does.
+        backend.Linear(Zeros(0, columns), adopted, default, Zeros(0, rows), accumulate: false);
+        return adopted;
+    }
 
     /// <summary>F32 that an operation overwrites, or starts from zero.</summary>
     public Tensor Zeros(int rows, int columns)
