@@ -86,6 +86,7 @@ struct elm_context {
     const elm::Kernels& kernels;
     std::vector<elm::Scratch> thread_scratch;
     elm::Scratch shared_scratch[3];
+    elm::Scratch arranged;  // the rows of a product
 
     /// Makes sure that every thread has this much scratch.
     void reserve(int64_t floats) {
@@ -133,7 +134,7 @@ inline int size_of(int type) { return type == ELM_BF16 || type == ELM_F16 ? 2 : 
 void check_indices(const char* what, const int32_t* values, int64_t count, int64_t least, int64_t limit);
 
 /// Linear and its gradient over raw arguments, cut into blocks for the threads.
-void run_linear(elm_context& context, const LinearArgs& args, int m);
-void run_linear_backward(elm_context& context, const LinearBackwardArgs& args, int m);
+void run_linear(elm_context& context, LinearArgs args);
+void run_linear_backward(elm_context& context, LinearBackwardArgs args);
 
 }  // namespace elm

@@ -50,7 +50,7 @@ static void streamed_block(const Weight& w, int panel, int block, const float* x
 template <class Packed, int R, int P>
 static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* scratch) {
     const Weight& w = a.weight;
-    const Product product{a.x, a.x_stride, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
+    const Product product{a.x, a.x_stride, nullptr, R, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
     const float* x = a.x + m0 * a.x_stride;
     float* sums = scratch + tile_size;
     float* bias = sums + R * side_columns;
@@ -71,7 +71,8 @@ static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* 
             for (int p = 0; p * panel_rows < columns; p++)
                 if (has_exceptions(w, block_number(w, panel + p, block))) {
                     const float* tile = forward_tile(w, panel + p, block, scratch);
-                    product_tile<R, 1, false>(from, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0);
+                    const uint8_t* next = bytes(tile);
+                    product_tile<R, 1, false>(from, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0, &next, 0);
                 } else {
                     streamed_block<Packed, R, 1>(w, panel + p, block, from, a.x_stride, sink.from(p));
                 }
@@ -100,14 +101,14 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
             return;
         }
     }
-    product({a.x, a.x_stride, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate}, m0, m1, n0, n1, scratch,
+    product({a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate}, m0, m1, n0, n1, scratch,
             [&](int panel, int block, float* out) { return forward_tile(w, panel, block, out); },
             [&](int panel, int block) { return w.packed ? packed_block(w, panel, block) : nullptr; });
 }
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
     const Weight& w = a.weight;
-    product({a.dy, a.dy_stride, w.rows, nullptr, 0, a.dx, a.dx_stride, a.accumulate}, m0, m1, k0, k1, scratch,
+    product({a.dy, a.dy_stride, a.arranged, a.rows, w.rows, nullptr, 0, a.dx, a.dx_stride, a.accumulate}, m0, m1, k0, k1, scratch,
             [&](int panel, int block, float* out) { return backward_tile(w, panel, block, out); },
             [](int, int) -> const uint8_t* { return nullptr; });
 }

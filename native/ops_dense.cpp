@@ -17,15 +17,29 @@ constexpr double shared_bytes = 150e3;
 
 int blocks(int64_t size, int64_t block) { return static_cast<int>((size + block - 1) / block); }
 
+/// Whether a product is worth more than one thread.
+bool is_shared(const elm_context& context, int m, int columns, int terms, double weight_bytes) {
+    return context.pool.threads() > 1 && (static_cast<double>(m) * columns * terms >= shared_work || weight_bytes >= shared_bytes);
+}
+
+/// Lays the rows of a product out in groups where that pays; else returns null.
+const float* arrange_rows(elm_context& context, const float* x, int64_t x_stride, int m, int terms, bool shared) {
+    const int64_t size = context.kernels.arranged_size(m, terms);
+    if (size == 0)
+        return nullptr;
+    float* arranged = context.arranged.floats(size);
+    const int64_t groups = blocks(m, context.kernels.group_height()), share = 8 * context.pool.threads();
+    context.parallel(groups, shared ? (groups + share - 1) / share : groups, [&](int64_t begin, int64_t end, int) {
+        context.kernels.arrange_rows(x, x_stride, m, terms, static_cast<int>(begin), static_cast<int>(end), arranged);
+    });
+    return arranged;
+}
+
 /// Cuts a product of m rows, so many columns and terms into blocks for the threads: body(m0, m1, c0, c1, scratch).
 template <class Body>
-void each_block(elm_context& context, int m, int columns, int terms, double weight_bytes, Body&& body) {
-    if (m == 0 || columns == 0)
-        return;
-    const int threads = context.pool.threads();
-    const bool shared = threads > 1 && (static_cast<double>(m) * columns * terms >= shared_work || weight_bytes >= shared_bytes);
-    const ProductBlock block = context.kernels.product_block(m, columns, terms, shared ? threads : 1);
-    context.reserve(context.kernels.product_scratch(block.rows, terms));
+void each_block(elm_context& context, int m, int columns, int terms, bool shared, Body&& body) {
+    const ProductBlock block = context.kernels.product_block(m, columns, terms, shared ? context.pool.threads() : 1);
+    context.reserve(context.kernels.product_scratch(block.rows));
     const int column_blocks = blocks(columns, block.columns);
     const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
     context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
@@ -37,17 +51,25 @@ void each_block(elm_context& context, int m, int columns, int terms, double weig
     });
 }
 
-double bytes_of(const Weight& weight) { return static_cast<double>(weight.rows) * weight.columns * element_size(weight.form); }
-
 }  // namespace
 
-void run_linear(elm_context& context, const LinearArgs& args, int m) {
-    each_block(context, m, args.weight.rows, args.weight.columns, bytes_of(args.weight),
+void run_linear(elm_context& context, LinearArgs args) {
+    const Weight& w = args.weight;
+    if (args.rows == 0 || w.rows == 0)
+        return;
+    const bool shared = is_shared(context, args.rows, w.rows, w.columns, static_cast<double>(w.rows) * w.columns * element_size(w.form));
+    args.arranged = arrange_rows(context, args.x, args.x_stride, args.rows, w.columns, shared);
+    each_block(context, args.rows, w.rows, w.columns, shared,
                [&](int m0, int m1, int n0, int n1, float* scratch) { context.kernels.linear(args, m0, m1, n0, n1, scratch); });
 }
 
-void run_linear_backward(elm_context& context, const LinearBackwardArgs& args, int m) {
-    each_block(context, m, args.weight.columns, args.weight.rows, 0,
+void run_linear_backward(elm_context& context, LinearBackwardArgs args) {
+    const Weight& w = args.weight;
+    if (args.rows == 0 || w.columns == 0)
+        return;
+    const bool shared = is_shared(context, args.rows, w.columns, w.rows, 0);
+    args.arranged = arrange_rows(context, args.dy, args.dy_stride, args.rows, w.rows, shared);
+    each_block(context, args.rows, w.columns, w.rows, shared,
                [&](int m0, int m1, int k0, int k1, float* scratch) { context.kernels.linear_backward(args, m0, m1, k0, k1, scratch); });
 }
 
@@ -61,8 +83,9 @@ int head_rows(int vocabulary, int m) {
     return static_cast<int>(rows < m ? rows : m);
 }
 
-LinearArgs head_args(const float* hidden, const elm_tensor& weight, float* logits) {
+LinearArgs head_args(const float* hidden, int rows, const elm_tensor& weight, float* logits) {
     LinearArgs args{};
+    args.rows = rows;
     args.x = hidden;
     args.x_stride = weight.columns;
     args.weight = weight_of(weight);
@@ -90,18 +113,17 @@ extern "C" {
 
 elm_status elm_linear(elm_context* context, elm_tensor x, elm_tensor weight, elm_tensor bias, elm_tensor y, int32_t accumulate) noexcept {
     return guarded([&] {
-        LinearArgs args = head_args(f32(x), weight, f32(y));
+        LinearArgs args = head_args(f32(x), x.rows, weight, f32(y));
         args.bias = raw(bias);
         args.bias_type = bias.type;
         args.accumulate = accumulate != 0;
-        run_linear(*context, args, x.rows);
+        run_linear(*context, args);
     });
 }
 
 elm_status elm_linear_backward(elm_context* context, elm_tensor dy, elm_tensor weight, elm_tensor dx, int32_t accumulate) noexcept {
     return guarded([&] {
-        const LinearBackwardArgs args{f32(dy), weight.rows, weight_of(weight), f32(dx), weight.columns, accumulate != 0};
-        run_linear_backward(*context, args, dy.rows);
+        run_linear_backward(*context, {f32(dy), weight.rows, nullptr, dy.rows, weight_of(weight), f32(dx), weight.columns, accumulate != 0});
     });
 }
 
@@ -116,7 +138,7 @@ elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor wei
         const float factor = 1.0f / temperature;
         for (int first = 0; first < m; first += step) {
             const int rows = m - first < step ? m - first : step;
-            run_linear(*context, head_args(f32(hidden) + first * d, weight, logits), rows);
+            run_linear(*context, head_args(f32(hidden) + first * d, rows, weight, logits));
             context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 0.7, [&](int64_t begin, int64_t end, int) {
                 for (int64_t i = begin; i < end; i++) {
                     const float* row = logits + i * vocabulary;
@@ -148,7 +170,7 @@ elm_status elm_log_probs_backward(elm_context* context, elm_tensor hidden, elm_t
             const int rows = live_count - first < step ? live_count - first : step;
             for (int i = 0; i < rows; i++)
                 std::memcpy(rows_in + i * d, f32(hidden) + live[first + i] * d, static_cast<size_t>(d) * 4);
-            run_linear(*context, head_args(rows_in, weight, logits), rows);
+            run_linear(*context, head_args(rows_in, rows, weight, logits));
             context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 1.2, [&](int64_t begin, int64_t end, int) {
                 for (int64_t i = begin; i < end; i++) {
                     float* row = logits + i * vocabulary;
@@ -157,8 +179,7 @@ elm_status elm_log_probs_backward(elm_context* context, elm_tensor hidden, elm_t
                     context->kernels.softmax_gradient_row(row, vocabulary, factor, softmax, i32(targets)[at], f32(dlog_probs)[at] * factor);
                 }
             });
-            const LinearBackwardArgs args{logits, vocabulary, weight_of(weight), rows_out, d, false};
-            run_linear_backward(*context, args, rows);
+            run_linear_backward(*context, {logits, vocabulary, nullptr, rows, weight_of(weight), rows_out, d, false});
             for (int i = 0; i < rows; i++)
                 std::memcpy(f32(dhidden) + live[first + i] * d, rows_out + i * d, static_cast<size_t>(d) * 4);
         }

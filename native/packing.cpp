@@ -2,6 +2,7 @@
 #include "packing.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "context.h"
@@ -15,156 +16,173 @@ constexpr int64_t slack = 64;
 /// A bf16 weight with more exceptions than one in so many elements keeps its 16 bits.
 constexpr int64_t elements_per_exception = 256;
 
+/// A block's pairs of columns: 16 of the first and 16 of the second, or for bf16 16 words of both.
+template <class T>
+using Pair = T[2 * panel_rows];
+
 /// The elements of one block in pair order, zeros where there is no row or column. Returns the number of pairs.
 template <class T>
-int gather_block(const Weight& stored, int panel, int block, T (*pairs)[2 * panel_rows]) {
-    const int begin = block * block_terms, end = std::min(stored.columns, begin + block_terms);
-    const int count = (end - begin + 1) / 2;
-    std::memset(pairs, 0, sizeof(T) * 2 * panel_rows * static_cast<size_t>(count));
-    for (int n = 0; n < panel_rows && panel * panel_rows + n < stored.rows; n++) {
-        const uint8_t* row = stored.data + (static_cast<int64_t>(panel) * panel_rows + n) * stored.stride;
-        T values[block_terms];
-        std::memcpy(values, row + static_cast<int64_t>(begin) * static_cast<int64_t>(sizeof(T)), sizeof(T) * static_cast<size_t>(end - begin));
-        for (int k = 0; k < end - begin; k++)
-            // Words of bf16 pair the columns; of the other types one column follows the other.
-            pairs[k / 2][stored.form == Form::bf16 ? 2 * n + k % 2 : k % 2 * panel_rows + n] = values[k];
+int gather_block(const Weight& stored, int panel, int block, Pair<T>* pairs) {
+    const int begin = block * block_terms, length = std::min(stored.columns - begin, block_terms), count = (length + 1) / 2;
+    const int rows = std::min(stored.rows - panel * panel_rows, panel_rows);
+    if (rows < panel_rows || length % 2 != 0)
+        std::memset(pairs, 0, sizeof(Pair<T>) * static_cast<size_t>(count));
+    for (int n = 0; n < rows; n++) {
+        const uint8_t* row =
+            stored.data + (static_cast<int64_t>(panel) * panel_rows + n) * stored.stride + static_cast<int64_t>(begin) * static_cast<int64_t>(sizeof(T));
+        if (stored.form == Form::bf16) {
+            for (int pair = 0; pair < length / 2; pair++)
+                std::memcpy(&pairs[pair][2 * n], row + pair * 4, 4);
+            if (length % 2 != 0)
+                std::memcpy(&pairs[count - 1][2 * n], row + (length - 1) * 2, 2);
+        } else {
+            for (int k = 0; k < length; k++)
+                std::memcpy(&pairs[k / 2][k % 2 * panel_rows + n], row + static_cast<size_t>(k) * sizeof(T), sizeof(T));
+        }
     }
     return count;
 }
 
-/// Chooses a block's table, the most frequent high bytes where there are too many; returns how many elements it leaves out.
-int choose_table(const uint16_t (*pairs)[2 * panel_rows], int count, uint8_t table[table_entries]) {
-    int frequency[256] = {};
+/// Chooses a block's table, the most frequent high bytes where there are too many. code_of becomes the table's inverse, 16 for what it lacks;
+/// returns whether it lacks any.
+bool choose_table(const Pair<uint16_t>* pairs, int count, uint8_t table[table_entries], uint8_t code_of[256]) {
+    bool seen[256] = {};
     for (int pair = 0; pair < count; pair++)
         for (const uint16_t value : pairs[pair])
-            frequency[value >> 8]++;
+            seen[value >> 8] = true;
     uint8_t found[256];
     int size = 0;
     for (int high = 0; high < 256; high++)
-        if (frequency[high] != 0)
+        if (seen[high])
             found[size++] = static_cast<uint8_t>(high);
-    if (size > table_entries)
+    if (size > table_entries) {
+        int frequency[256] = {};
+        for (int pair = 0; pair < count; pair++)
+            for (const uint16_t value : pairs[pair])
+                frequency[value >> 8]++;
         std::stable_sort(found, found + size, [&](uint8_t a, uint8_t b) { return frequency[a] > frequency[b]; });
-    int left_out = 0;
-    for (int entry = table_entries; entry < size; entry++)
-        left_out += frequency[found[entry]];
-    for (int entry = 0; entry < table_entries; entry++)
+    }
+    std::memset(code_of, table_entries, 256);
+    for (int entry = 0; entry < table_entries; entry++) {
         table[entry] = found[entry < size ? entry : 0];
-    return left_out;
+        if (entry < size)
+            code_of[found[entry]] = static_cast<uint8_t>(entry);
+    }
+    return size > table_entries;
 }
 
-void write_bf12(const uint16_t (*pairs)[2 * panel_rows], int count, const uint8_t table[table_entries], uint8_t* out, uint32_t* exceptions) {
+/// Writes a block as bf12; what its table lacks goes behind `exceptions`.
+void write_bf12(const Pair<uint16_t>* pairs, int count, uint8_t table[table_entries], uint8_t* out, std::vector<uint32_t>& exceptions) {
     uint8_t code_of[256];
-    std::memset(code_of, table_entries, sizeof code_of);
-    for (int entry = table_entries - 1; entry >= 0; entry--)
-        code_of[table[entry]] = static_cast<uint8_t>(entry);
+    const bool complete = !choose_table(pairs, count, table, code_of);
     for (int pair = 0; pair < count; pair++, out += pair_size(Form::bf12)) {
-        uint8_t codes[2 * panel_rows], low[2 * panel_rows];
+        uint8_t codes[2 * panel_rows];
         for (int i = 0; i < 2 * panel_rows; i++) {
             codes[pair_place(i)] = code_of[pairs[pair][i] >> 8];
-            low[pair_place(i)] = static_cast<uint8_t>(pairs[pair][i]);
+            out[panel_rows + pair_place(i)] = static_cast<uint8_t>(pairs[pair][i]);
         }
-        for (int column = 0; column < 2; column++)
-            for (int n = 0; n < panel_rows; n++) {
-                uint8_t& code = codes[pair_place(2 * n + column)];
-                if (code == table_entries) {
-                    code = 0;
-                    *exceptions++ = static_cast<uint32_t>((2 * pair + column) * panel_rows + n) | static_cast<uint32_t>(pairs[pair][2 * n + column] >> 8) << 16;
+        if (!complete)
+            for (int column = 0; column < 2; column++)
+                for (int n = 0; n < panel_rows; n++) {
+                    uint8_t& code = codes[pair_place(2 * n + column)];
+                    if (code == table_entries) {
+                        code = 0;
+                        exceptions.push_back(static_cast<uint32_t>((2 * pair + column) * panel_rows + n) |
+                                             static_cast<uint32_t>(pairs[pair][2 * n + column] >> 8) << 16);
+                    }
                 }
-            }
         for (int j = 0; j < panel_rows; j++)
             out[j] = static_cast<uint8_t>(codes[j] | codes[panel_rows + j] << 4);
-        std::memcpy(out + panel_rows, low, sizeof low);
     }
 }
 
-/// body(panel) for every panel, on all threads.
+/// body(panel) for every panel, on all threads. What it throws is out of memory.
 template <class Body>
 void each_panel(elm_context& context, int panels, Body&& body) {
+    std::atomic<bool> failed = false;
     context.parallel(panels, std::max(1, panels / (8 * context.pool.threads())), [&](int64_t begin, int64_t end, int) {
-        for (int64_t panel = begin; panel < end; panel++)
-            body(static_cast<int>(panel));
+        try {
+            for (int64_t panel = begin; panel < end; panel++)
+                body(static_cast<int>(panel));
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
     });
+    if (failed)
+        throw std::bad_alloc();
+}
+
+/// Room for a form of the weight, with its last bytes set.
+void make_room(elm_matrix& matrix, Form form, int panels) {
+    Weight& view = matrix.view;
+    view.form = form;
+    view.stride = static_cast<int64_t>((view.columns + 1) / 2) * pair_size(form);
+    matrix.bytes = panels * view.stride + slack;
+    matrix.data.reset(static_cast<uint8_t*>(::operator new(static_cast<size_t>(matrix.bytes), std::align_val_t{64})));
+    std::memset(matrix.data.get() + matrix.bytes - slack, 0, static_cast<size_t>(slack));
+    view.data = matrix.data.get();
 }
 
 template <class T>
 void pack_plain(elm_context& context, const Weight& stored, elm_matrix& matrix, int panels) {
-    const int blocks = stored.blocks();
+    make_room(matrix, stored.form, panels);
     each_panel(context, panels, [&](int panel) {
         uint8_t* out = matrix.data.get() + panel * matrix.view.stride;
-        for (int block = 0; block < blocks; block++) {
-            T pairs[block_terms / 2][2 * panel_rows];
-            const size_t bytes = sizeof pairs[0] * static_cast<size_t>(gather_block(stored, panel, block, pairs));
+        for (int block = 0; block < stored.blocks(); block++) {
+            Pair<T> pairs[block_terms / 2];
+            const size_t bytes = sizeof(Pair<T>) * static_cast<size_t>(gather_block(stored, panel, block, pairs));
             std::memcpy(out, pairs, bytes);
             out += bytes;
         }
     });
 }
 
-/// Chooses the tables; false where too many elements would be exceptions.
-bool find_tables(elm_context& context, const Weight& stored, elm_matrix& matrix, int panels) {
-    const int blocks = stored.blocks();
-    const size_t all = static_cast<size_t>(panels) * static_cast<size_t>(blocks);
-    matrix.tables.resize(all * table_entries);
-    matrix.first.assign(all + 1, 0);
-    each_panel(context, panels, [&](int panel) {
-        for (int block = 0; block < blocks; block++) {
-            uint16_t pairs[block_terms / 2][2 * panel_rows];
-            const int count = gather_block(stored, panel, block, pairs);
-            const size_t number = static_cast<size_t>(panel) * static_cast<size_t>(blocks) + static_cast<size_t>(block);
-            matrix.first[number + 1] = static_cast<uint32_t>(choose_table(pairs, count, matrix.tables.data() + number * table_entries));
-        }
-    });
-    int64_t exceptions = 0;
-    for (const uint32_t count : matrix.first)
-        exceptions += count;
-    if (exceptions * elements_per_exception > static_cast<int64_t>(stored.rows) * stored.columns)
-        return false;
-    for (size_t i = 0; i < all; i++)
-        matrix.first[i + 1] += matrix.first[i];
-    matrix.exceptions.resize(static_cast<size_t>(exceptions));
-    return true;
-}
-
-void pack_bf12(elm_context& context, const Weight& stored, elm_matrix& matrix, int panels) {
-    const int blocks = stored.blocks();
+/// False, with the matrix undone, where too many elements are exceptions.
+bool pack_bf12(elm_context& context, const Weight& stored, elm_matrix& matrix, int panels) {
+    make_room(matrix, Form::bf12, panels);
+    const size_t blocks = static_cast<size_t>(stored.blocks());
+    matrix.tables.resize(static_cast<size_t>(panels) * blocks * table_entries);
+    matrix.first.assign(static_cast<size_t>(panels) * blocks + 1, 0);
+    std::vector<std::vector<uint32_t>> exceptions(static_cast<size_t>(panels));
     each_panel(context, panels, [&](int panel) {
         uint8_t* out = matrix.data.get() + panel * matrix.view.stride;
-        for (int block = 0; block < blocks; block++) {
-            uint16_t pairs[block_terms / 2][2 * panel_rows];
-            const int count = gather_block(stored, panel, block, pairs);
-            const size_t number = static_cast<size_t>(panel) * static_cast<size_t>(blocks) + static_cast<size_t>(block);
-            write_bf12(pairs, count, matrix.tables.data() + number * table_entries, out, matrix.exceptions.data() + matrix.first[number]);
+        std::vector<uint32_t>& own = exceptions[static_cast<size_t>(panel)];
+        for (size_t block = 0; block < blocks; block++) {
+            Pair<uint16_t> pairs[block_terms / 2];
+            const int count = gather_block(stored, panel, static_cast<int>(block), pairs);
+            const size_t number = static_cast<size_t>(panel) * blocks + block, before = own.size();
+            write_bf12(pairs, count, matrix.tables.data() + number * table_entries, out, own);
+            matrix.first[number + 1] = static_cast<uint32_t>(own.size() - before);
             out += count * pair_size(Form::bf12);
         }
     });
+    int64_t total = 0;
+    for (const std::vector<uint32_t>& own : exceptions)
+        total += static_cast<int64_t>(own.size());
+    if (total * elements_per_exception > static_cast<int64_t>(stored.rows) * stored.columns) {
+        matrix.tables = {};
+        matrix.first = {};
+        return false;
+    }
+    for (size_t i = 1; i < matrix.first.size(); i++)
+        matrix.first[i] += matrix.first[i - 1];
+    matrix.exceptions.reserve(static_cast<size_t>(total));
+    for (const std::vector<uint32_t>& own : exceptions)
+        matrix.exceptions.insert(matrix.exceptions.end(), own.begin(), own.end());
+    matrix.view.tables = matrix.tables.data();
+    matrix.view.first = matrix.first.data();
+    matrix.view.exceptions = matrix.exceptions.data();
+    matrix.bytes += static_cast<int64_t>(matrix.tables.size() + (matrix.first.size() + matrix.exceptions.size()) * sizeof(uint32_t));
+    return true;
 }
 
 void pack(elm_context& context, const Weight& stored, elm_matrix& matrix) {
     const int panels = (stored.rows + panel_rows - 1) / panel_rows;
-    Weight& view = matrix.view;
-    view = stored;
-    view.packed = true;
-    if (stored.form == Form::bf16 && find_tables(context, stored, matrix, panels)) {
-        view.form = Form::bf12;
-    } else {
-        matrix.tables = {};
-        matrix.first = {};
-    }
-    view.stride = static_cast<int64_t>((stored.columns + 1) / 2) * pair_size(view.form);
-    const int64_t bytes = panels * view.stride + slack;
-    matrix.data.reset(static_cast<uint8_t*>(::operator new(static_cast<size_t>(bytes), std::align_val_t{64})));
-    std::memset(matrix.data.get() + bytes - slack, 0, static_cast<size_t>(slack));
-    view.data = matrix.data.get();
-    view.tables = matrix.tables.data();
-    view.first = matrix.first.data();
-    view.exceptions = matrix.exceptions.data();
-    matrix.bytes = bytes + static_cast<int64_t>(matrix.tables.size() + (matrix.first.size() + matrix.exceptions.size()) * sizeof(uint32_t));
-    if (view.form == Form::bf12)
-        pack_bf12(context, stored, matrix, panels);
-    else if (view.form == Form::f32)
+    matrix.view = stored;
+    matrix.view.packed = true;
+    if (stored.form == Form::f32)
         pack_plain<uint32_t>(context, stored, matrix, panels);
-    else
+    else if (stored.form == Form::f16 || !pack_bf12(context, stored, matrix, panels))
         pack_plain<uint16_t>(context, stored, matrix, panels);
 }
 

@@ -6,9 +6,10 @@ namespace elm::ELM_PATH {
 
 struct Product {
     const float* x;
-    int64_t x_stride;  // floats
-    int terms;
-    const uint8_t* bias;  // or null
+    int64_t x_stride;      // floats
+    const float* arranged;  // the rows once more as arrange_rows lays them out, or null
+    int rows, terms;       // of x
+    const uint8_t* bias;   // or null
     int bias_type;
     float* y;
     int64_t y_stride;  // floats
@@ -17,8 +18,7 @@ struct Product {
 
 /// Most rows of a block of work.
 constexpr int most_rows = 240;
-/// From this many rows on the rows are laid out in groups of tile_rows, so that they come in one stream.
-constexpr int grouped_rows = 4 * tile_rows;
+static_assert(most_rows % tile_rows == 0);
 /// Most panels that are done side by side.
 constexpr int side_panels = 4;
 constexpr int side_columns = side_panels * panel_rows;
@@ -66,9 +66,19 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
         }
 }
 
-/// R rows times P tiles. x: row r at r * row_step (or 1 where Grouped), term t at t (or t * tile_rows).
-template <int R, int P, bool Grouped>
-static void product_tile(const float* x, int64_t row_step, const float* const tiles[P], int terms, const Sink& sink, int row) {
+/// Bytes of a panel's block that are asked for while another is in use: what bf12 has.
+constexpr int ahead_bytes = block_terms / 2 * pair_size(Form::bf12);
+
+/// What a tile asks memory for meanwhile: of each panel a quarter of a line with each term, or always the same line.
+struct Ahead {
+    const uint8_t* panels[2];
+    int step;  // bytes a term: 16 or 0
+};
+
+/// R rows times P tiles. x: row r at r * row_step (or 1 where Arranged), term t at t (or t * tile_rows).
+template <int R, int P, bool Arranged>
+static void product_tile(const float* x, int64_t row_step, const float* const* tiles, int terms, const Sink& sink, int row, const uint8_t* const* ahead,
+                         int ahead_step) {
     Lanes chain[R][P];
     ELM_UNROLL
     for (int r = 0; r < R; r++)
@@ -76,17 +86,25 @@ static void product_tile(const float* x, int64_t row_step, const float* const ti
         for (int p = 0; p < P; p++)
             chain[r][p] = zero();
     const float* w[P];
+    const uint8_t* next[P];
     ELM_UNROLL
-    for (int p = 0; p < P; p++)
+    for (int p = 0; p < P; p++) {
         w[p] = tiles[p];
+        next[p] = ahead[p];
+    }
     for (int t = 0; t < terms; t++) {
         Lanes b[P];
         ELM_UNROLL
-        for (int p = 0; p < P; p++)
+        for (int p = 0; p < P; p++) {
             b[p] = load(w[p] + t * panel_rows);
+            if constexpr (!Arranged) {
+                prefetch(next[p]);
+                next[p] += ahead_step;
+            }
+        }
         ELM_UNROLL
         for (int r = 0; r < R; r++) {
-            const Lanes a = set(Grouped ? x[t * tile_rows + r] : x[r * row_step + t]);
+            const Lanes a = set(Arranged ? x[t * tile_rows + r] : x[r * row_step + t]);
             ELM_UNROLL
             for (int p = 0; p < P; p++)
                 chain[r][p] = fma(a, b[p], chain[r][p]);
@@ -96,33 +114,35 @@ static void product_tile(const float* x, int64_t row_step, const float* const ti
 }
 
 /// R rows times one or two tiles.
-template <int R, bool Grouped>
-static ELM_INLINE void product_rows(const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row) {
+template <int R, bool Arranged>
+static ELM_INLINE void product_rows(const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row,
+                                    const Ahead& ahead) {
     if constexpr (R <= wide_tile_rows)
         if (panels == 2) {
-            product_tile<R, 2, Grouped>(x, row_step, tiles, terms, sink, row);
+            product_tile<R, 2, Arranged>(x, row_step, tiles, terms, sink, row, ahead.panels, ahead.step);
             return;
         }
     if constexpr (R <= tile_rows)
         for (int p = 0; p < panels; p++)
-            product_tile<R, 1, Grouped>(x, row_step, tiles + p, terms, sink.from(p), row);
+            product_tile<R, 1, Arranged>(x, row_step, tiles + p, terms, sink.from(p), row, ahead.panels + p, ahead.step);
 }
 
-template <bool Grouped>
-static void product_rows(int rows, const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row) {
+template <bool Arranged>
+static void product_rows(int rows, const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row,
+                         const Ahead& ahead) {
     switch (rows) {
-    case 1: product_rows<1, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 2: product_rows<2, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 3: product_rows<3, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 4: product_rows<4, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 5: product_rows<5, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 6: product_rows<6, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 7: product_rows<7, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 8: product_rows<8, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 9: product_rows<9, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 10: product_rows<10, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    case 11: product_rows<11, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
-    default: product_rows<12, Grouped>(x, row_step, tiles, panels, terms, sink, row); break;
+    case 1: product_rows<1, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 2: product_rows<2, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 3: product_rows<3, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 4: product_rows<4, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 5: product_rows<5, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 6: product_rows<6, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 7: product_rows<7, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 8: product_rows<8, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 9: product_rows<9, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 10: product_rows<10, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 11: product_rows<11, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    default: product_rows<12, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
     }
 }
 
@@ -133,31 +153,55 @@ static ELM_INLINE int group_count(int rows) { return (rows + tile_rows - 1) / ti
 /// Floats of a group of rows in one block.
 constexpr int group_size = block_terms * tile_rows;
 
-/// out[(block * groups + group) * group_size + term * tile_rows + row]; places without a row or term are left as they are.
-static void group_rows_of(const float* x, int64_t x_stride, int rows, int terms, float* out) {
+/// Floats of the rows laid out in groups; 0 where they are better taken as they lie.
+static int64_t arranged_size(int rows, int terms) {
+    return tile_rows > 1 && rows >= 4 * tile_rows ? static_cast<int64_t>(block_count(terms)) * group_count(rows) * group_size : 0;
+}
+
+/// Rows of a group.
+static int group_height() { return tile_rows; }
+
+/// out[(block * groups + group) * group_size + term * tile_rows + row], so that a tile reads its rows in one stream: the groups [begin, end) of
+/// all. Places without a row repeat the last one, places without a term hold anything.
+static void arrange_rows(const float* x, int64_t x_stride, int rows, int terms, int begin, int end, float* out) {
+    static_assert(tile_rows <= part_width);
+    const int groups = group_count(rows);
     for (int block = 0; block < block_count(terms); block++)
-        for (int row = 0; row < rows; row += tile_rows, out += group_size) {
-            const int height = rows - row < tile_rows ? rows - row : tile_rows, length = block_length(terms, block);
-            const float* from = x + row * x_stride + static_cast<int64_t>(block) * block_terms;
-            for (int r = 0; r < height; r++)
-                for (int t = 0; t < length; t++)
-                    out[t * tile_rows + r] = from[r * x_stride + t];
+        for (int group = begin; group < end; group++) {
+            const int row = group * tile_rows, height = rows - row < tile_rows ? rows - row : tile_rows, length = block_length(terms, block);
+            const float* from[part_width];
+            for (int r = 0; r < part_width; r++)
+                from[r] = x + (row + (r < height ? r : height - 1)) * x_stride + static_cast<int64_t>(block) * block_terms;
+            float* to = out + (static_cast<int64_t>(block) * groups + group) * group_size;
+            int t = 0;
+            for (; t + 4 <= length; t += 4) {
+                Part turned[4];
+                part_transpose4(from, t, turned);
+                // A store overwrites what the one before wrote too much; the last one of a group must not.
+                ELM_UNROLL
+                for (int c = 0; c < 4; c++)
+                    if (t + c < block_terms - 1)
+                        part_store(to + (t + c) * tile_rows, turned[c]);
+                    else
+                        part_store_n(to + (t + c) * tile_rows, turned[c], tile_rows);
+            }
+            for (; t < length; t++)
+                for (int r = 0; r < tile_rows; r++)
+                    to[t * tile_rows + r] = from[r][t];
         }
 }
 
-static int64_t product_scratch(int rows, int terms) {
-    const int64_t grouped = rows >= grouped_rows ? static_cast<int64_t>(block_count(terms)) * group_count(rows) * group_size : 0;
-    return 2 * tile_size + static_cast<int64_t>(rows) * side_columns + side_columns + grouped;
-}
+/// Floats of scratch for a block of so many rows.
+static int64_t product_scratch(int rows) { return 2 * tile_size + (static_cast<int64_t>(rows) + 1) * side_columns; }
 
 static ProductBlock product_block(int m, int columns, int terms, int threads) {
     const int height = (m + most_rows - 1) / most_rows;
     const int rows = m <= most_rows ? m : ((m + height - 1) / height + tile_rows - 1) / tile_rows * tile_rows;
     if (threads == 1)
         return {rows, columns};
-    // Long work falls into more blocks, since threads do not run equally fast; but the rows are laid out anew for each block.
-    const bool many = rows >= grouped_rows, long_work = static_cast<double>(m) * columns * terms > 3e7 * threads;
-    const int wanted = (threads * (!many || long_work ? 6 : 2) + height - 1) / height;
+    // Threads do not run equally fast: long work falls into more blocks.
+    const bool long_work = static_cast<double>(m) * columns * terms > 1e7 * threads;
+    const int wanted = (threads * (m < tile_rows || long_work ? 8 : 3) + height - 1) / height;
     const int width = ((columns + wanted - 1) / wanted + 2 * panel_rows - 1) / (2 * panel_rows) * (2 * panel_rows);
     return {rows, width};
 }
@@ -168,16 +212,12 @@ static void load_bias(const Product& a, int column, int count, float* bias) {
         widen(a.bias + static_cast<int64_t>(column) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, count);
 }
 
-/// Rows [m0, m1) and columns [c0, c1). tile_of(panel, block, out) gives a tile; ahead(panel, block) where its weights lie, or null.
-template <class TileOf, class Ahead>
-static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1, float* scratch, TileOf&& tile_of, Ahead&& ahead) {
-    const int rows = m1 - m0, blocks = block_count(a.terms), groups = group_count(rows);
-    const bool grouped = rows >= grouped_rows;
+/// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile; weight_at(panel, block) where its weights lie, or null.
+template <class TileOf, class WeightAt>
+static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1, float* scratch, TileOf&& tile_of, WeightAt&& weight_at) {
+    const int rows = m1 - m0, blocks = block_count(a.terms), groups = group_count(a.rows);
     float* sums = scratch + 2 * tile_size;
     float* bias = sums + static_cast<int64_t>(rows) * side_columns;
-    float* x = bias + side_columns;
-    if (grouped)
-        group_rows_of(a.x + m0 * a.x_stride, a.x_stride, rows, a.terms, x);
     for (int column = c0; column < c1; column += 2 * panel_rows) {
         const int columns = c1 - column < 2 * panel_rows ? c1 - column : 2 * panel_rows;
         const int panel = column / panel_rows, panels = columns > panel_rows ? 2 : 1;
@@ -188,29 +228,36 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
             for (int p = 0; p < panels; p++)
                 tiles[p] = tile_of(panel + p, block, scratch + p * tile_size);
             const Sink sink{sums, bias, a.y + m0 * a.y_stride + column, a.y_stride, a.accumulate, columns, block == 0, block == blocks - 1};
-            // The next tiles' weights come nearer meanwhile, some lines with each group of rows.
+            // The next tiles' weights come nearer meanwhile: with each term where rows are few, some lines with each group where they are many.
             const bool turn = block == blocks - 1;
-            const uint8_t* next[2];
+            Ahead next{{bytes(sums), bytes(sums)}, 0};
             for (int p = 0; p < 2; p++) {
                 const int at = panel + p + (turn ? 2 : 0);
-                next[p] = at * panel_rows < c1 ? ahead(at, turn ? 0 : block + 1) : nullptr;
-            }
-            const int lines = 3 * block_terms / 8 * tile_rows / rows + 1;
-            for (int row = 0, height; row < rows; row += height) {
-                for (int p = 0; p < 2; p++)
-                    if (next[p] != nullptr) {
-                        for (int i = 0; i < lines; i++)
-                            prefetch(next[p] + i * 64);
-                        next[p] += lines * 64;
+                if (at * panel_rows < c1)
+                    if (const uint8_t* from = weight_at(at, turn ? 0 : block + 1)) {
+                        next.panels[p] = from;
+                        next.step = 16;
                     }
-                if (grouped) {
+            }
+            const int share = next.step == 0 ? 0 : (ahead_bytes * tile_rows / rows / 64 + 1) * 64;
+            for (int row = 0, height; row < rows; row += height) {
+                if (a.arranged != nullptr) {
                     height = rows - row < tile_rows ? rows - row : tile_rows;
-                    product_rows<true>(height, x + (static_cast<int64_t>(block) * groups + row / tile_rows) * group_size, 0, tiles, panels, terms, sink, row);
+                    for (int i = 0; i < share; i += 64) {
+                        prefetch(next.panels[0] + i);
+                        prefetch(next.panels[1] + i);
+                    }
+                    product_rows<true>(height, a.arranged + (static_cast<int64_t>(block) * groups + (m0 + row) / tile_rows) * group_size, 0, tiles, panels,
+                                       terms, sink, row, next);
                 } else {
                     height = tile_height(rows - row);
                     product_rows<false>(height, a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms, a.x_stride, tiles, panels, terms,
-                                        sink, row);
+                                        sink, row, next);
                 }
+                for (const uint8_t*& at : next.panels)
+                    at += a.arranged != nullptr ? share : block_terms * next.step;
+                if (row > 0 && a.arranged == nullptr)
+                    next.step = 0;
             }
         }
     }
