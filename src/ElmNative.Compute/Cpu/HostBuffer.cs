@@ -57,7 +57,12 @@ internal sealed class WeightBuffer(nint address, ElementType type, int rows, int
     /// <exception cref="ElmException">out of memory</exception>
     public NativeTensor Packed(CpuBackend backend)
     {
-        packed ??= backend.Pack(As(type, rows, columns));
+        if (packed is null)
+        {
+            packed = backend.Pack(As(type, rows, columns));
+            // Look-ups may still come, but they touch few rows.
+            (Owner as IMappedMemory)?.Forget(Address, Bytes);
+        }
         return new() { Data = packed.Address, Type = NativeMethods.PackedMatrix, Rows = rows, Columns = columns };
     }
 

@@ -1,9 +1,10 @@
+using System.Runtime.InteropServices;
 using ElmNative.Compute;
 
 namespace ElmNative.Transformers.Checkpoints;
 
 /// <summary>A Hugging Face model folder: config.json and its weights, memory-mapped. Opening reads headers only.</summary>
-public sealed class Checkpoint : IDisposable
+public sealed partial class Checkpoint : IDisposable, IMappedMemory
 {
     private const string SingleFile = "model.safetensors";
     private const string IndexFile = "model.safetensors.index.json";
@@ -21,6 +22,21 @@ public sealed class Checkpoint : IDisposable
         this.fileOf = fileOf;
         fingerprint = new Lazy<string>(() => CheckpointFingerprint.Compute(Path.Combine(folder, "config.json"), fileOf));
     }
+
+    /// <inheritdoc/>
+    public void Forget(nint address, long bytes)
+    {
+        const int DontNeed = 4;
+        if (!OperatingSystem.IsLinux())
+            return;
+        // Whole pages only: the ones at the borders may belong to a neighbour.
+        nint page = Environment.SystemPageSize, first = (address + page - 1) / page * page, end = (nint)((address + bytes) / page * page);
+        if (end > first)
+            _ = madvise(first, (nuint)(end - first), DontNeed);
+    }
+
+    [LibraryImport("libc")]
+    private static partial int madvise(nint address, nuint length, int advice);
 
     /// <summary>Opens the folder.</summary>
     /// <exception cref="ElmException">missing folder or file, malformed header, offsets outside the file or overlapping, ...</exception>
