@@ -28,7 +28,9 @@ static ELM_INLINE int tile_height(int left) {
     return left >= 12 ? tile_rows : heights[left];
 }
 /// Up to so many rows a packed bf16 weight is widened in registers.
-constexpr int streamed_rows = 3;
+constexpr int streamed_rows = 4;
+/// Panels that a tile of so many rows then takes.
+constexpr int streamed_panels(int rows) { return rows == 1 ? 4 : 1; }
 
 /// All ones in the first n lanes.
 static ELM_INLINE __m256i first_lanes(int n) {

@@ -24,6 +24,8 @@ constexpr int wide_tile_rows = 0;
 static ELM_INLINE int tile_height(int) { return tile_rows; }
 /// Up to so many rows a packed bf16 weight is widened in registers.
 constexpr int streamed_rows = 1;
+/// Panels that a tile of so many rows then takes.
+constexpr int streamed_panels(int) { return 1; }
 
 /// a * b + c, rounded once, on any machine: the product is exact in double; the double sum is rounded to odd, so that the rounding to
 /// single sees on which side of a tie the exact value lies.

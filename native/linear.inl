@@ -1,5 +1,5 @@
-// Linear layers and their gradient: the product of product.inl over the tiles of weight_tiles.inl; and for one to three rows of packed bf16 a form
-// that never stores a widened weight, since memory, not arithmetic, is its limit.
+// Linear layers and their gradient: the product of product.inl over the tiles of weight_tiles.inl; and for few rows of packed bf16 a form that
+// never stores a widened weight.
 
 namespace elm::ELM_PATH {
 
@@ -9,7 +9,8 @@ constexpr int stream_ahead = 1024;
 /// A chain of R rows times P panels of a block, straight from the packed weight. x: row r at r * x_stride.
 template <class Packed, int R, int P>
 static void streamed_block(const Weight& w, int panel, int block, const float* x, int64_t x_stride, const Sink& sink) {
-    const int terms = block_length(w.columns, block), size = pair_size(std::is_same_v<Packed, PackedBF12> ? Form::bf12 : Form::bf16);
+    const int terms = block_length(w.columns, block);
+    constexpr int size = pair_size(Packed::form);
     const uint8_t* from = packed_block(w, panel, block);
     typename Packed::Table tables[P];
     Lanes chain[R][P];
@@ -46,12 +47,12 @@ static void streamed_block(const Weight& w, int panel, int block, const float* x
     take_chain<R, P>(chain, sink, 0);
 }
 
-/// R rows and the columns [n0, n1), P panels at a time; blocks with exceptions go by way of a tile.
-template <class Packed, int R, int P>
+/// R rows and the columns [n0, n1), some panels at a time; panels with exceptions in a block go by way of a tile.
+template <class Packed, int R>
 static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* scratch) {
+    constexpr int P = streamed_panels(R);
     const Weight& w = a.weight;
-    const Product product{a.x, a.x_stride, nullptr, R, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
-    const float* x = a.x + m0 * a.x_stride;
+    const Product product{a.x, a.x_stride, nullptr, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
     float* sums = scratch + tile_size;
     float* bias = sums + R * side_columns;
     const int blocks = block_count(w.columns);
@@ -60,21 +61,21 @@ static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* 
         load_bias(product, column, columns, bias);
         for (int block = 0; block < blocks; block++) {
             const Sink sink{sums, bias, a.y + m0 * a.y_stride + column, a.y_stride, a.accumulate, columns, block == 0, block == blocks - 1};
-            const float* from = x + static_cast<int64_t>(block) * block_terms;
+            const float* x = a.x + m0 * a.x_stride + static_cast<int64_t>(block) * block_terms;
             bool plain = columns > (P - 1) * panel_rows;
             for (int p = 0; p < P && plain; p++)
                 plain = !has_exceptions(w, block_number(w, panel + p, block));
             if (plain) {
-                streamed_block<Packed, R, P>(w, panel, block, from, a.x_stride, sink);
+                streamed_block<Packed, R, P>(w, panel, block, x, a.x_stride, sink);
                 continue;
             }
             for (int p = 0; p * panel_rows < columns; p++)
                 if (has_exceptions(w, block_number(w, panel + p, block))) {
                     const float* tile = forward_tile(w, panel + p, block, scratch);
-                    const uint8_t* next = bytes(tile);
-                    product_tile<R, 1, false>(from, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0, &next, 0);
+                    const uint8_t* nothing = bytes(tile);
+                    product_tile<R, 1, false>(x, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0, &nothing, 0);
                 } else {
-                    streamed_block<Packed, R, 1>(w, panel + p, block, from, a.x_stride, sink.from(p));
+                    streamed_block<Packed, R, 1>(w, panel + p, block, x, a.x_stride, sink.from(p));
                 }
         }
     }
@@ -82,10 +83,15 @@ static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* 
 
 template <class Packed>
 static void linear_few(const LinearArgs& a, int m0, int m1, int n0, int n1, float* scratch) {
+    const auto rows = [&]<int R>() {
+        if constexpr (R <= streamed_rows)
+            linear_streamed<Packed, R>(a, m0, n0, n1, scratch);
+    };
     switch (m1 - m0) {
-    case 1: linear_streamed<Packed, 1, 4>(a, m0, n0, n1, scratch); break;
-    case 2: if constexpr (tile_rows >= 2) linear_streamed<Packed, 2, 2>(a, m0, n0, n1, scratch); break;
-    default: if constexpr (tile_rows >= 3) linear_streamed<Packed, 3, 1>(a, m0, n0, n1, scratch); break;
+    case 1: rows.template operator()<1>(); break;
+    case 2: rows.template operator()<2>(); break;
+    case 3: rows.template operator()<3>(); break;
+    default: rows.template operator()<4>(); break;
     }
 }
 

@@ -8,6 +8,7 @@ constexpr int tile_size = block_terms * panel_rows;
 
 /// How a packed pair of columns becomes floats.
 struct PackedF32 {
+    static constexpr Form form = Form::f32;
     struct Table {};
     static ELM_INLINE Table table(const Weight&, int64_t) { return {}; }
     static ELM_INLINE void load(const uint8_t* p, Table, Lanes& first, Lanes& second) {
@@ -16,6 +17,7 @@ struct PackedF32 {
     }
 };
 struct PackedF16 {
+    static constexpr Form form = Form::f16;
     struct Table {};
     static ELM_INLINE Table table(const Weight&, int64_t) { return {}; }
     static ELM_INLINE void load(const uint8_t* p, Table, Lanes& first, Lanes& second) {
@@ -24,11 +26,13 @@ struct PackedF16 {
     }
 };
 struct PackedBF16 {
+    static constexpr Form form = Form::bf16;
     struct Table {};
     static ELM_INLINE Table table(const Weight&, int64_t) { return {}; }
     static ELM_INLINE void load(const uint8_t* p, Table, Lanes& first, Lanes& second) { part_pair_bf16(p, first.p, second.p); }
 };
 struct PackedBF12 {
+    static constexpr Form form = Form::bf12;
     using Table = HighBytes;
     static ELM_INLINE Table table(const Weight& w, int64_t block) { return high_bytes(w.tables + block * table_entries); }
     static ELM_INLINE void load(const uint8_t* p, Table table, Lanes& first, Lanes& second) { part_pair_bf12(p, table, first.p, second.p); }
@@ -60,7 +64,7 @@ template <class Packed>
 static void widen_pairs(const Weight& w, int panel, int block, int begin, int pairs, float* out) {
     const int64_t number = block_number(w, panel, block);
     const auto table = Packed::table(w, number);
-    const int size = pair_size(w.form);
+    constexpr int size = pair_size(Packed::form);
     const uint8_t* p = packed_block(w, panel, block) + begin * size;
     for (int pair = 0; pair < pairs; pair++) {
         Lanes first, second;
