@@ -133,8 +133,8 @@ inline int size_of(int type) { return type == ELM_BF16 || type == ELM_F16 ? 2 : 
 /// Fails unless every value lies in [least, limit).
 void check_indices(const char* what, const int32_t* values, int64_t count, int64_t least, int64_t limit);
 
-/// Linear and its gradient over raw arguments, cut into blocks for the threads.
-void run_linear(elm_context& context, LinearArgs args);
+/// Linear layers of the same rows, and the gradient of one, over raw arguments, cut into blocks for the threads.
+void run_linear(elm_context& context, LinearArgs* layers, int count);
 void run_linear_backward(elm_context& context, LinearBackwardArgs args);
 
 }  // namespace elm

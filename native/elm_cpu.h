@@ -60,6 +60,11 @@ typedef struct {
     float scale;
 } elm_attention_plan;
 
+/* One of several linear layers of the same rows: y = x W^T + bias. */
+typedef struct {
+    elm_tensor weight, bias, y;
+} elm_projection;
+
 /* How one row of logits is sampled; see SamplingRow.cs. */
 typedef struct {
     float temperature;
@@ -117,6 +122,8 @@ ELM_API elm_status elm_rms_norm_backward(elm_context*, elm_tensor x, elm_tensor 
                                          elm_tensor dx) ELM_NOEXCEPT;
 ELM_API elm_status elm_linear(elm_context*, elm_tensor x, elm_tensor weight, elm_tensor bias, elm_tensor y,
                               int32_t accumulate) ELM_NOEXCEPT;
+/* At most 8, with the bits of as many calls of elm_linear. */
+ELM_API elm_status elm_project(elm_context*, elm_tensor x, const elm_projection* projections, int32_t count) ELM_NOEXCEPT;
 ELM_API elm_status elm_linear_backward(elm_context*, elm_tensor dy, elm_tensor weight, elm_tensor dx, int32_t accumulate) ELM_NOEXCEPT;
 ELM_API elm_status elm_rotary(elm_context*, elm_tensor x, elm_tensor positions, elm_tensor table, int32_t head_size, int32_t inverse,
                               elm_tensor slots, elm_tensor y) ELM_NOEXCEPT;

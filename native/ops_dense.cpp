@@ -14,6 +14,7 @@ namespace {
 constexpr double shared_work = 5e5;
 /// But for weights of so many bytes, which take as long to come from memory.
 constexpr double shared_bytes = 150e3;
+constexpr int most_projections = 8;
 
 int blocks(int64_t size, int64_t block) { return static_cast<int>((size + block - 1) / block); }
 
@@ -35,42 +36,64 @@ const float* arrange_rows(elm_context& context, const float* x, int64_t x_stride
     return arranged;
 }
 
-/// Cuts a product of m rows, so many columns and terms into blocks for the threads: body(m0, m1, c0, c1, scratch).
-template <class Body>
-void each_block(elm_context& context, int m, int columns, int terms, bool shared, Body&& body) {
-    const ProductBlock block = context.kernels.product_block(m, columns, terms, shared ? context.pool.threads() : 1);
-    context.reserve(context.kernels.product_scratch(block.rows));
-    const int column_blocks = blocks(columns, block.columns);
-    const int64_t items = static_cast<int64_t>(blocks(m, block.rows)) * column_blocks;
+}  // namespace
+
+void run_linear(elm_context& context, LinearArgs* layers, int count) {
+    const Kernels& kernels = context.kernels;
+    const LinearArgs& first = layers[0];
+    const int m = first.rows, terms = first.weight.columns;
+    int outputs = 0;
+    double bytes = 0;
+    for (int i = 0; i < count; i++) {
+        outputs += layers[i].weight.rows;
+        bytes += static_cast<double>(layers[i].weight.rows) * terms * element_size(layers[i].weight.form);
+    }
+    if (m == 0 || outputs == 0)
+        return;
+    const bool shared = is_shared(context, m, outputs, terms, bytes);
+    const float* arranged = arrange_rows(context, first.x, first.x_stride, m, terms, shared);
+    const ProductBlock block = kernels.product_block(m, outputs, terms, shared ? context.pool.threads() : 1);
+    context.reserve(kernels.product_scratch(block.rows));
+    // Items run through the row blocks of the first layer's first columns, of its next columns, and so on through the layers.
+    const int row_blocks = blocks(m, block.rows);
+    int64_t ends[most_projections], items = 0;
+    for (int i = 0; i < count; i++) {
+        layers[i].arranged = arranged;
+        ends[i] = items += static_cast<int64_t>(blocks(layers[i].weight.rows, block.columns)) * row_blocks;
+    }
     context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
+        int layer = 0;
         for (int64_t item = begin; item < end; item++) {
-            const int m0 = static_cast<int>(item / column_blocks) * block.rows, c0 = static_cast<int>(item % column_blocks) * block.columns;
-            body(m0, m - m0 < block.rows ? m : m0 + block.rows, c0, columns - c0 < block.columns ? columns : c0 + block.columns,
-                 context.scratch(thread));
+            while (item >= ends[layer])
+                layer++;
+            const int64_t own = item - (layer > 0 ? ends[layer - 1] : 0);
+            const int n = layers[layer].weight.rows;
+            const int m0 = static_cast<int>(own % row_blocks) * block.rows, n0 = static_cast<int>(own / row_blocks) * block.columns;
+            kernels.linear(layers[layer], m0, m - m0 < block.rows ? m : m0 + block.rows, n0, n - n0 < block.columns ? n : n0 + block.columns,
+                           context.scratch(thread));
         }
     });
 }
 
-}  // namespace
-
-void run_linear(elm_context& context, LinearArgs args) {
-    const Weight& w = args.weight;
-    if (args.rows == 0 || w.rows == 0)
-        return;
-    const bool shared = is_shared(context, args.rows, w.rows, w.columns, static_cast<double>(w.rows) * w.columns * element_size(w.form));
-    args.arranged = arrange_rows(context, args.x, args.x_stride, args.rows, w.columns, shared);
-    each_block(context, args.rows, w.rows, w.columns, shared,
-               [&](int m0, int m1, int n0, int n1, float* scratch) { context.kernels.linear(args, m0, m1, n0, n1, scratch); });
-}
-
 void run_linear_backward(elm_context& context, LinearBackwardArgs args) {
     const Weight& w = args.weight;
-    if (args.rows == 0 || w.columns == 0)
+    const Kernels& kernels = context.kernels;
+    const int m = args.rows, k = w.columns;
+    if (m == 0 || k == 0)
         return;
-    const bool shared = is_shared(context, args.rows, w.columns, w.rows, 0);
-    args.arranged = arrange_rows(context, args.dy, args.dy_stride, args.rows, w.rows, shared);
-    each_block(context, args.rows, w.columns, w.rows, shared,
-               [&](int m0, int m1, int k0, int k1, float* scratch) { context.kernels.linear_backward(args, m0, m1, k0, k1, scratch); });
+    const bool shared = is_shared(context, m, k, w.rows, 0);
+    args.arranged = arrange_rows(context, args.dy, args.dy_stride, m, w.rows, shared);
+    const ProductBlock block = kernels.product_block(m, k, w.rows, shared ? context.pool.threads() : 1);
+    context.reserve(kernels.product_scratch(block.rows));
+    const int row_blocks = blocks(m, block.rows);
+    const int64_t items = static_cast<int64_t>(blocks(k, block.columns)) * row_blocks;
+    context.parallel(items, shared ? 1 : items, [&](int64_t begin, int64_t end, int thread) {
+        for (int64_t item = begin; item < end; item++) {
+            const int m0 = static_cast<int>(item % row_blocks) * block.rows, k0 = static_cast<int>(item / row_blocks) * block.columns;
+            kernels.linear_backward(args, m0, m - m0 < block.rows ? m : m0 + block.rows, k0, k - k0 < block.columns ? k : k0 + block.columns,
+                                    context.scratch(thread));
+        }
+    });
 }
 
 namespace {
@@ -117,7 +140,22 @@ elm_status elm_linear(elm_context* context, elm_tensor x, elm_tensor weight, elm
         args.bias = raw(bias);
         args.bias_type = bias.type;
         args.accumulate = accumulate != 0;
-        run_linear(*context, args);
+        run_linear(*context, &args, 1);
+    });
+}
+
+elm_status elm_project(elm_context* context, elm_tensor x, const elm_projection* projections, int32_t count) noexcept {
+    return guarded([&] {
+        if (count > most_projections)
+            throw Failure{ELM_INVALID_ARGUMENT, "more than 8 projections at once; split them"};
+        LinearArgs layers[most_projections];
+        for (int i = 0; i < count; i++) {
+            layers[i] = head_args(f32(x), x.rows, projections[i].weight, f32(projections[i].y));
+            layers[i].bias = raw(projections[i].bias);
+            layers[i].bias_type = projections[i].bias.type;
+        }
+        if (count > 0)
+            run_linear(*context, layers, count);
     });
 }
 
@@ -138,7 +176,8 @@ elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor wei
         const float factor = 1.0f / temperature;
         for (int first = 0; first < m; first += step) {
             const int rows = m - first < step ? m - first : step;
-            run_linear(*context, head_args(f32(hidden) + first * d, rows, weight, logits));
+            LinearArgs head = head_args(f32(hidden) + first * d, rows, weight, logits);
+            run_linear(*context, &head, 1);
             context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 0.7, [&](int64_t begin, int64_t end, int) {
                 for (int64_t i = begin; i < end; i++) {
                     const float* row = logits + i * vocabulary;
@@ -170,7 +209,8 @@ elm_status elm_log_probs_backward(elm_context* context, elm_tensor hidden, elm_t
             const int rows = live_count - first < step ? live_count - first : step;
             for (int i = 0; i < rows; i++)
                 std::memcpy(rows_in + i * d, f32(hidden) + live[first + i] * d, static_cast<size_t>(d) * 4);
-            run_linear(*context, head_args(rows_in, rows, weight, logits));
+            LinearArgs head = head_args(rows_in, rows, weight, logits);
+            run_linear(*context, &head, 1);
             context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 1.2, [&](int64_t begin, int64_t end, int) {
                 for (int64_t i = begin; i < end; i++) {
                     float* row = logits + i * vocabulary;

@@ -3,7 +3,7 @@ namespace ElmNative.Compute.Cpu;
 /// <content>The operations: each checks shapes and types and calls its native counterpart.</content>
 public sealed partial class CpuBackend
 {
-    private const int SamplingRowInts = 10;
+    private const int SamplingRowInts = 10, MostProjections = 8;
 
     /// <inheritdoc/>
     public void Zero(Tensor x)
@@ -89,6 +89,24 @@ public sealed partial class CpuBackend
             Require.Floats(bias, 1, weight.Rows);
         Require.Shape(y, ElementType.F32, x.Rows, weight.Rows);
         Check(NativeMethods.elm_linear(Context, x, Packed(weight), bias, y, accumulate ? 1 : 0));
+    }
+
+    /// <inheritdoc/>
+    public unsafe void Project(Tensor x, ReadOnlySpan<Projection> projections)
+    {
+        Require.F32(x);
+        Require.That(projections.Length <= MostProjections, "there are more than 8 projections", nameof(projections));
+        NativeProjection* native = stackalloc NativeProjection[MostProjections];
+        for (int i = 0; i < projections.Length; i++)
+        {
+            (Tensor weight, Tensor bias, Tensor y) = projections[i];
+            Require.Floats(weight, weight.Rows, x.Columns);
+            if (bias.IsPresent)
+                Require.Floats(bias, 1, weight.Rows);
+            Require.Shape(y, ElementType.F32, x.Rows, weight.Rows);
+            native[i] = new() { Weight = Packed(weight), Bias = bias, Y = y };
+        }
+        Check(NativeMethods.elm_project(Context, x, native, projections.Length));
     }
 
     /// <inheritdoc/>

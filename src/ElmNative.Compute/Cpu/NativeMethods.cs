@@ -29,6 +29,13 @@ internal struct NativeAttentionPlan
     public float Scale;
 }
 
+/// <summary><c>elm_projection</c> of elm_cpu.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NativeProjection
+{
+    public NativeTensor Weight, Bias, Y;
+}
+
 /// <summary><c>elm_adamw_settings</c> of elm_cpu.h.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct NativeAdamWSettings
@@ -81,6 +88,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)]
     public static partial int elm_linear(nint context, NativeTensor x, NativeTensor weight, NativeTensor bias, NativeTensor y,
         int accumulate);
+    [LibraryImport(Library)] public static partial int elm_project(nint context, NativeTensor x, NativeProjection* projections, int count);
     [LibraryImport(Library)]
     public static partial int elm_linear_backward(nint context, NativeTensor dy, NativeTensor weight, NativeTensor dx, int accumulate);
     [LibraryImport(Library)]

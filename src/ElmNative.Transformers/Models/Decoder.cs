@@ -23,9 +23,12 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
     {
         LayerWeights w = weights.Layers[layer];
         backend.RmsNorm(s.Input, w.InputNorm, config.RmsNormEpsilon, s.Normed);
-        backend.Linear(s.Normed, w.Query, w.QueryBias, config.QueryKeyNorm ? s.RawQuery : s.Query, accumulate: false);
-        backend.Linear(s.Normed, w.Key, w.KeyBias, config.QueryKeyNorm ? s.RawKey : s.Key, accumulate: false);
-        backend.Linear(s.Normed, w.Value, w.ValueBias, s.Value, accumulate: false);
+        backend.Project(s.Normed,
+        [
+            new(w.Query, w.QueryBias, config.QueryKeyNorm ? s.RawQuery : s.Query),
+            new(w.Key, w.KeyBias, config.QueryKeyNorm ? s.RawKey : s.Key),
+            new(w.Value, w.ValueBias, s.Value),
+        ]);
         if (config.QueryKeyNorm)
         {
             backend.RmsNorm(Heads(s.RawQuery), w.QueryNorm, config.RmsNormEpsilon, Heads(s.Query));
@@ -52,8 +55,7 @@ internal sealed class Decoder(IBackend backend, ModelConfig config, DecoderWeigh
         backend.Linear(s.Attended, w.Output, default, s.Middle, accumulate: true);
 
         backend.RmsNorm(s.Middle, w.MiddleNorm, config.RmsNormEpsilon, s.Normed);
-        backend.Linear(s.Normed, w.Gate, default, s.Gate, accumulate: false);
-        backend.Linear(s.Normed, w.Up, default, s.Up, accumulate: false);
+        backend.Project(s.Normed, [new(w.Gate, default, s.Gate), new(w.Up, default, s.Up)]);
         backend.SwiGlu(s.Gate, s.Up, s.Product);
         if (s.Output != s.Middle)
             backend.Copy(s.Middle, s.Output);
