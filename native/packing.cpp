@@ -4,6 +4,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <memory>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "context.h"
 
@@ -118,7 +123,7 @@ void make_room(elm_matrix& matrix, Form form, int panels) {
     view.form = form;
     view.stride = static_cast<int64_t>((view.columns + 1) / 2) * pair_size(form);
     matrix.bytes = panels * view.stride + slack;
-    matrix.data.reset(static_cast<uint8_t*>(::operator new(static_cast<size_t>(matrix.bytes), std::align_val_t{64})));
+    matrix.data = PackedBytes(matrix.bytes);
     std::memset(matrix.data.get() + matrix.bytes - slack, 0, static_cast<size_t>(slack));
     view.data = matrix.data.get();
 }
@@ -187,6 +192,24 @@ void pack(elm_context& context, const Weight& stored, elm_matrix& matrix) {
 }
 
 }  // namespace
+
+PackedBytes::PackedBytes(int64_t size) {
+    constexpr int64_t large_page = 2 << 20;
+    const bool large = size >= 2 * large_page;
+    alignment_ = std::align_val_t{large ? size_t{2 << 20} : size_t{64}};
+    const int64_t whole = large ? (size + large_page - 1) / large_page * large_page : size;
+    data_ = static_cast<uint8_t*>(::operator new(static_cast<size_t>(whole), alignment_));
+#ifdef __linux__
+    // Advice: where it is refused, the pages are small.
+    if (large)
+        (void)madvise(data_, static_cast<size_t>(whole), MADV_HUGEPAGE);
+#endif
+}
+
+PackedBytes::~PackedBytes() {
+    if (data_ != nullptr)
+        ::operator delete(data_, alignment_);
+}
 
 Weight weight_of(const elm_tensor& tensor) {
     if (tensor.type == ELM_MATRIX)
