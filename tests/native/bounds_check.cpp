@@ -44,11 +44,11 @@ public:
     }
     /// The same bytes in such memory.
     template <class T>
-    const T* copy(const T* source, size_t count) {
-        void* taken = take(count * sizeof(T));
+    T* copy(const T* source, size_t count) {
+        T* taken = static_cast<T*>(take(count * sizeof(T)));
         if (count > 0)
             std::memcpy(taken, source, count * sizeof(T));
-        return static_cast<const T*>(taken);
+        return taken;
     }
 
 private:
@@ -81,9 +81,7 @@ public:
         return t;
     }
     elm_tensor ints(int rows, int columns, const std::vector<int32_t>& values) {
-        elm_tensor t{arena_.take(values.size() * 4), ELM_I32, rows, columns};
-        std::memcpy(t.data, values.data(), values.size() * 4);
-        return t;
+        return {arena_.copy(values.data(), values.size()), ELM_I32, rows, columns};
     }
     void keep(const elm_tensor& t) {
         const auto* bytes = static_cast<const unsigned char*>(t.data);
@@ -204,10 +202,7 @@ private:
     Outputs outputs(int m, int n, int k) { return {floats(m, n), floats(m, k), floats(1, m), floats(1, m), floats(m, k)}; }
     Outputs copy_of(const Outputs& o) { return {copy_of(o.y), copy_of(o.dx), copy_of(o.log_probs), copy_of(o.entropy), copy_of(o.dhidden)}; }
     elm_tensor copy_of(const elm_tensor& t) {
-        elm_tensor copy = t;
-        copy.data = arena_.take(bytes_of(t));
-        std::memcpy(copy.data, t.data, bytes_of(t));
-        return copy;
+        return {arena_.copy(static_cast<const char*>(t.data), bytes_of(t)), t.type, t.rows, t.columns};
     }
     static size_t bytes_of(const elm_tensor& t) { return static_cast<size_t>(t.rows) * static_cast<size_t>(t.columns) * 4; }
 
