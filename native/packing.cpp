@@ -231,9 +231,14 @@ extern "C" {
 
 elm_status elm_pack(elm_context* context, elm_tensor weight, elm_matrix** matrix) noexcept {
     return guarded([&] {
-        auto packed = std::make_unique<elm_matrix>();
-        pack(*context, weight_of(weight), *packed);
-        *matrix = packed.release();
+        try {
+            auto packed = std::make_unique<elm_matrix>();
+            pack(*context, weight_of(weight), *packed);
+            *matrix = packed.release();
+        } catch (const std::bad_alloc&) {
+            throw Failure{ELM_OUT_OF_MEMORY, "there is no memory to lay out a weight of " + std::to_string(weight.rows) + " x " +
+                                                 std::to_string(weight.columns) + " for products; use a smaller model"};
+        }
     });
 }
 

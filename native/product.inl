@@ -202,8 +202,8 @@ static ProductBlock product_block(int m, int columns, int terms, int threads) {
     // Threads do not run equally fast: long work falls into more blocks.
     const bool long_work = static_cast<double>(m) * columns * terms > 1e7 * threads;
     const int wanted = (threads * (m < tile_rows || long_work ? 8 : 3) + height - 1) / height;
-    const int width = ((columns + wanted - 1) / wanted + 2 * panel_rows - 1) / (2 * panel_rows) * (2 * panel_rows);
-    return {rows, width};
+    const int step = panel_rows * (m <= streamed_rows && streamed_panels(m) > 2 ? streamed_panels(m) : 2);
+    return {rows, ((columns + wanted - 1) / wanted + step - 1) / step * step};
 }
 
 static void load_bias(const Product& a, int column, int count, float* bias) {

@@ -105,7 +105,8 @@ static const float* forward_tile(const Weight& w, int panel, int block, float* o
     if (w.packed) {
         if (w.form == Form::f32)
             return reinterpret_cast<const float*>(packed_block(w, panel, block));
-        widen_packed(w, panel, block, 0, (terms + 1) / 2, out);
+        if (terms > 0)  // a weight without columns has no blocks
+            widen_packed(w, panel, block, 0, (terms + 1) / 2, out);
         return out;
     }
     float widened[panel_rows][block_terms];

@@ -31,14 +31,18 @@ internal static class EveryOperation
         foreach ((int m, int n, int k) in new[] { (1, 9, 33), (5, 66, 130), (11, 7, 16), (40, 67, 70), (260, 70, 48), (20, 1100, 72),
             (3, 700, 300), (2, 29, 45), (4, 31, 16), (8, 90, 321), (24, 33, 257), (29, 70, 300), (250, 17, 529) })
             foreach (bool accumulate in new[] { false, true })
-            {
-                Tensor w = backend.Put(Normal(2, n * k), n, k, type, 1), y = backend.Put(Normal(4, m * n), m, n),
-                    dx = backend.Put(Normal(5, m * k), m, k);
-                backend.Linear(backend.Put(Normal(1, m * k), m, k), w, backend.Put(Normal(3, n), 1, n, type, 1), y, accumulate);
-                results[$"Linear {type} {m}x{n}x{k} {accumulate}"] = backend.Get(y);
-                backend.LinearBackward(backend.Put(Normal(6, m * n), m, n), w, dx, accumulate);
-                results[$"LinearBackward {type} {m}x{n}x{k} {accumulate}"] = backend.Get(dx);
-            }
+                foreach (bool adopted in new[] { false, true })
+                {
+                    Tensor w = backend.Put(Normal(2, n * k), n, k, type, 1), y = backend.Put(Normal(4, m * n), m, n),
+                        dx = backend.Put(Normal(5, m * k), m, k);
+                    string what = $"{type}{(adopted ? " adopted" : "")} {m}x{n}x{k} {accumulate}";
+                    if (adopted)
+                        w = backend.Adopt(w);
+                    backend.Linear(backend.Put(Normal(1, m * k), m, k), w, backend.Put(Normal(3, n), 1, n, type, 1), y, accumulate);
+                    results[$"Linear {what}"] = backend.Get(y);
+                    backend.LinearBackward(backend.Put(Normal(6, m * n), m, n), w, dx, accumulate);
+                    results[$"LinearBackward {what}"] = backend.Get(dx);
+                }
     }
 
     private static void RunRows(IBackend backend, ElementType type, Dictionary<string, float[]> results)
@@ -65,12 +69,15 @@ internal static class EveryOperation
         gradients[4] = 0;
         Tensor hidden = backend.Put(Normal(1, m * d), m, d), weight = backend.Put(Normal(2, vocabulary * d), vocabulary, d, type, 1),
             target = backend.Put(targets, 1, m);
-        Tensor logprobs = backend.Blank(1, m), entropy = backend.Blank(1, m), dhidden = backend.Blank(m, d);
-        backend.LogProbs(hidden, weight, target, 0.7f, logprobs, entropy);
-        backend.LogProbsBackward(hidden, weight, target, 0.7f, backend.Put(gradients, 1, m), dhidden);
-        results[$"LogProbs {type}"] = backend.Get(logprobs);
-        results[$"LogProbs entropy {type}"] = backend.Get(entropy);
-        results[$"LogProbsBackward {type}"] = backend.Get(dhidden);
+        foreach ((string what, Tensor head) in new[] { ($"{type}", weight), ($"{type} adopted", backend.Adopt(weight)) })
+        {
+            Tensor logprobs = backend.Blank(1, m), entropy = backend.Blank(1, m), dhidden = backend.Blank(m, d);
+            backend.LogProbs(hidden, head, target, 0.7f, logprobs, entropy);
+            backend.LogProbsBackward(hidden, head, target, 0.7f, backend.Put(gradients, 1, m), dhidden);
+            results[$"LogProbs {what}"] = backend.Get(logprobs);
+            results[$"LogProbs entropy {what}"] = backend.Get(entropy);
+            results[$"LogProbsBackward {what}"] = backend.Get(dhidden);
+        }
     }
 
     private static void RunElements(IBackend backend, Dictionary<string, float[]> results)

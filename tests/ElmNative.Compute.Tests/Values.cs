@@ -56,6 +56,10 @@ internal static class Values
         return tensor;
     }
 
+    /// <summary>A stored tensor once more, as a weight of a checkpoint.</summary>
+    public static Tensor Adopt(this IBackend backend, Tensor stored) =>
+        backend.AdoptWeights(stored.Address, stored.Type, stored.Rows, stored.Columns, stored.Buffer!);
+
     public static Tensor Put(this IBackend backend, int[] values, int rows, int columns)
     {
         Tensor tensor = backend.Allocate((long)rows * columns * 4).As(ElementType.I32, rows, columns);

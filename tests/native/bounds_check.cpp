@@ -1,5 +1,6 @@
 // Runs every operation of libelm_cpu on tensors that end right before a page that must not be touched, on every path and with one and three
-// threads, in ragged shapes: an access beyond a tensor kills the program. The results must have the same bits every time.
+// threads, in ragged shapes: an access beyond a tensor kills the program. The results must have the same bits every time, and those of products
+// the same bits for a weight as stored and packed.
 //   cmake -S . -B out/cmake -DELM_CHECKS=ON && cmake --build out/cmake && out/cmake/bounds_check
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,10 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../../native/elm_cpu.h"
+#include "../../native/packing.h"
 
 namespace {
 
@@ -21,12 +25,14 @@ void require(bool holds, const char* what) {
     std::exit(1);
 }
 
-/// Memory whose end lies at a forbidden page; freed with the arena.
+/// Memory whose end lies at a forbidden page; freed with the arena, or by release.
 class Arena {
 public:
-    ~Arena() {
+    ~Arena() { release(); }
+    void release() {
         for (const auto& [start, bytes] : blocks_)
             munmap(start, bytes);
+        blocks_.clear();
     }
     void* take(size_t bytes) {
         const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), whole = (bytes + page - 1) / page * page + page;
@@ -36,26 +42,37 @@ public:
         blocks_.emplace_back(start, whole);
         return start + whole - page - bytes;
     }
+    /// The same bytes in such memory.
+    template <class T>
+    T* copy(const T* source, size_t count) {
+        T* taken = static_cast<T*>(take(count * sizeof(T)));
+        if (count > 0)
+            std::memcpy(taken, source, count * sizeof(T));
+        return taken;
+    }
 
 private:
     std::vector<std::pair<void*, size_t>> blocks_;
 };
+
+/// Weights to check products with: uniform values; about normal ones; bf16 whose blocks have more high bytes than a table here and there; bf16 of
+/// any exponent, too many for tables.
+enum class Kind { f32, f16, bf16, spread, any };
+
+int type_of(Kind kind) { return kind == Kind::f32 ? ELM_F32 : kind == Kind::f16 ? ELM_F16 : ELM_BF16; }
 
 class Run {
 public:
     Run(const char* path, int threads) { require(elm_create(threads, path, &context_) == ELM_OK, "no context"); }
     ~Run() { elm_destroy(context_); }
 
-    elm_tensor floats(int rows, int columns, int type = ELM_F32) {
-        const size_t count = static_cast<size_t>(rows) * columns;
+    elm_tensor floats(int rows, int columns, int type = ELM_F32, float scale = 1) {
+        const size_t count = static_cast<size_t>(rows) * static_cast<size_t>(columns);
         elm_tensor t{arena_.take(count * (type == ELM_F32 ? 4 : 2)), type, rows, columns};
         for (size_t i = 0; i < count; i++) {
-            seed_ = seed_ * 1664525u + 1013904223u;
-            const float value = static_cast<float>(seed_ >> 8) / 8388608.0f - 1.0f;
-            uint32_t bits;
-            std::memcpy(&bits, &value, 4);
+            const float value = uniform() * scale;
             // half: a small magnitude of either sign is enough
-            const uint16_t narrow = type == ELM_BF16 ? static_cast<uint16_t>(bits >> 16) : static_cast<uint16_t>(seed_ >> 16 & 0xbbffu);
+            const uint16_t narrow = type == ELM_BF16 ? upper_half(value) : static_cast<uint16_t>(seed_ >> 16 & 0xbbffu);
             if (type == ELM_F32)
                 std::memcpy(static_cast<char*>(t.data) + 4 * i, &value, 4);
             else
@@ -64,9 +81,7 @@ public:
         return t;
     }
     elm_tensor ints(int rows, int columns, const std::vector<int32_t>& values) {
-        elm_tensor t{arena_.take(values.size() * 4), ELM_I32, rows, columns};
-        std::memcpy(t.data, values.data(), values.size() * 4);
-        return t;
+        return {arena_.copy(values.data(), values.size()), ELM_I32, rows, columns};
     }
     void keep(const elm_tensor& t) {
         const auto* bytes = static_cast<const unsigned char*>(t.data);
@@ -74,14 +89,29 @@ public:
             hash_ = (hash_ ^ bytes[i]) * 1099511628211ull;
     }
     void all() {
-        for (const int type : {ELM_F32, ELM_BF16, ELM_F16}) {
+        for (const int type : {ELM_F32, ELM_BF16, ELM_F16})
             for (const int d : {1, 7, 24, 33, 100})
                 rows(type, d);
-            for (const int m : {1, 2, 5, 13, 31})
-                dense(type, m, 70, 37);
-            // Long enough for every way of a product.
-            for (const int m : {1, 3, 8, 31})
-                dense(type, m, 270, 307);
+        const int batches[] = {4, 5, 6, 7, 8, 9, 13, 24, 31, 100, 250};
+        size_t next = 0;
+        for (const Kind kind : {Kind::f32, Kind::f16, Kind::bf16, Kind::spread, Kind::any}) {
+            for (const int n : {1, 15, 16, 17, 33})
+                for (const int k : {1, 2, 127, 128, 129, 255, 270, 1000}) {
+                    for (const int m : {1, 2, 3})
+                        dense(kind, m, n, k);
+                    while (batches[next % std::size(batches)] * n * k > 700000)
+                        next++;
+                    dense(kind, batches[next++ % std::size(batches)], n, k);
+                }
+            // Panels side by side, and weights large enough to be shared by threads.
+            for (const auto& [n, k] : {std::pair{70, 83}, {70, 270}, {270, 307}, {811, 129}})
+                for (const int m : {1, 2, 3})
+                    dense(kind, m, n, k);
+            dense(kind, 8, 270, 307);
+            dense(kind, 50, 140, 130);
+            dense(kind, 3, 17, 0);
+            dense(kind, 0, 17, 5);
+            forms(kind);
         }
         for (const int head_size : {2, 24, 32, 90})
             attention(head_size);
@@ -109,18 +139,118 @@ private:
         require(elm_pool_heads(context_, z, ints(2, 2, {0, 9, 8, 1}), d, pooled) == ELM_OK, "pool_heads");
         keep(pooled);
     }
-    void dense(int type, int m, int n, int k) {
-        const elm_tensor x = floats(m, k), weight = floats(n, k, type), y = floats(m, n), dx = floats(m, k), p = floats(1, m),
-            entropy = floats(1, m);
-        require(elm_linear(context_, x, weight, floats(1, n, type), y, 1) == ELM_OK, "linear");
-        require(elm_linear_backward(context_, y, weight, dx, 1) == ELM_OK, "linear_backward");
-        keep(y);
-        keep(dx);
-        const elm_tensor targets = ints(1, m, std::vector<int32_t>(static_cast<size_t>(m), n - 1));
-        require(elm_log_probs(context_, x, weight, targets, 0.9f, p, entropy) == ELM_OK, "log_probs");
-        require(elm_log_probs_backward(context_, x, weight, targets, 0.9f, p, dx) == ELM_OK, "log_probs_backward");
-        keep(entropy);
-        keep(dx);
+    /// In [-1, 1).
+    float uniform() {
+        seed_ = seed_ * 1664525u + 1013904223u;
+        return static_cast<float>(seed_ >> 8) / 8388608.0f - 1.0f;
+    }
+    static uint16_t upper_half(float value) {
+        uint32_t bits;
+        std::memcpy(&bits, &value, 4);
+        return static_cast<uint16_t>(bits >> 16);
+    }
+    elm_tensor weights(Kind kind, int rows, int columns) {
+        elm_tensor t = floats(rows, columns, type_of(kind));
+        for (int row = 0; row < rows && kind >= Kind::bf16; row++)
+            for (int column = 0; column < columns; column++) {
+                const uint16_t value = kind == Kind::bf16     ? upper_half((uniform() + uniform() + uniform() + uniform()) * 0.04f)
+                                       : kind == Kind::spread ? spread_value(row, column)
+                                                              : any_value();
+                std::memcpy(static_cast<char*>(t.data) + 2 * (static_cast<ptrdiff_t>(row) * columns + column), &value, 2);
+            }
+        return t;
+    }
+    /// Finite, of any exponent.
+    uint16_t any_value() {
+        uniform();
+        const uint16_t bits = static_cast<uint16_t>(seed_ >> 16);
+        return (bits & 0x7f80u) == 0x7f80u ? static_cast<uint16_t>(bits ^ 0x4000u) : bits;
+    }
+    /// One of 14 high bytes; but up to five values of every second block have others, of which a table can take two.
+    uint16_t spread_value(int row, int column) {
+        uniform();
+        const uint32_t sign = seed_ >> 31, low = seed_ >> 16 & 0xffu;
+        const int place = column % elm::block_terms * elm::panel_rows + row % elm::panel_rows;
+        if ((row / elm::panel_rows + column / elm::block_terms) % 2 == 0 && place % 409 == 100) {
+            constexpr uint32_t others[] = {0x00, 0x81, 0x14, 0xa8, 0x50};
+            return static_cast<uint16_t>(others[place / 409] << 8 | low);
+        }
+        return static_cast<uint16_t>(sign << 15 | (56 + (seed_ >> 24) % 7) << 8 | low);
+    }
+
+    /// The weight packed, each part of it right before a forbidden page; for release_packed.
+    elm_tensor packed(const elm_tensor& weight) {
+        elm_matrix* matrix = nullptr;
+        require(elm_pack(context_, weight, &matrix) == ELM_OK, "pack");
+        elm::Weight& view = matrix->view;
+        const int panels = (weight.rows + elm::panel_rows - 1) / elm::panel_rows;
+        view.data = arena_.copy(view.data, static_cast<size_t>(panels * view.stride));
+        if (view.form == elm::Form::bf12) {
+            view.tables = arena_.copy(matrix->tables.data(), matrix->tables.size());
+            view.first = arena_.copy(matrix->first.data(), matrix->first.size());
+            view.exceptions = arena_.copy(matrix->exceptions.data(), matrix->exceptions.size());
+        }
+        return {matrix, ELM_MATRIX, weight.rows, weight.columns};
+    }
+    static const elm_matrix* matrix_of(const elm_tensor& packed) { return static_cast<const elm_matrix*>(packed.data); }
+    static void release_packed(const elm_tensor& packed) { elm_free_matrix(static_cast<elm_matrix*>(packed.data)); }
+
+    /// What products write: y and dx hold something before.
+    struct Outputs {
+        elm_tensor y, dx, log_probs, entropy, dhidden;
+    };
+    Outputs outputs(int m, int n, int k) { return {floats(m, n), floats(m, k), floats(1, m), floats(1, m), floats(m, k)}; }
+    Outputs copy_of(const Outputs& o) { return {copy_of(o.y), copy_of(o.dx), copy_of(o.log_probs), copy_of(o.entropy), copy_of(o.dhidden)}; }
+    elm_tensor copy_of(const elm_tensor& t) {
+        return {arena_.copy(static_cast<const char*>(t.data), bytes_of(t)), t.type, t.rows, t.columns};
+    }
+    static size_t bytes_of(const elm_tensor& t) { return static_cast<size_t>(t.rows) * static_cast<size_t>(t.columns) * 4; }
+
+    void dense(Kind kind, int m, int n, int k) {
+        // The values of any exponent are up to 2^128: factors that keep the sums finite.
+        const float scale = kind == Kind::any ? 9.3132257e-10f : 1.0f;
+        const elm_tensor weight = weights(kind, n, k), packed_weight = packed(weight), bias = floats(1, n, type_of(kind)),
+            x = floats(m, k, ELM_F32, scale), dy = floats(m, n, ELM_F32, scale), slopes = floats(1, m, ELM_F32, scale),
+            targets = ints(1, m, std::vector<int32_t>(static_cast<size_t>(m), n - 1));
+        const int accumulate = (m + n) % 2;
+        const Outputs plain = outputs(m, n, k), packed = copy_of(plain);
+        for (const auto& [w, out] : {std::pair{weight, plain}, {packed_weight, packed}}) {
+            require(elm_linear(context_, x, w, bias, out.y, accumulate) == ELM_OK, "linear");
+            require(elm_linear_backward(context_, dy, w, out.dx, accumulate) == ELM_OK, "linear_backward");
+            if (m * n * k < 150000) {  // the head is three products more
+                require(elm_log_probs(context_, x, w, targets, 0.9f, out.log_probs, out.entropy) == ELM_OK, "log_probs");
+                require(elm_log_probs_backward(context_, x, w, targets, 0.9f, slopes, out.dhidden) == ELM_OK, "log_probs_backward");
+            }
+            for (const elm_tensor& t : {out.y, out.dx, out.log_probs, out.entropy, out.dhidden})
+                keep(t);
+        }
+        same(plain.y, packed.y, "linear of a packed weight");
+        same(plain.dx, packed.dx, "linear_backward of a packed weight");
+        same(plain.log_probs, packed.log_probs, "log_probs of a packed weight");
+        same(plain.entropy, packed.entropy, "entropy of a packed weight");
+        same(plain.dhidden, packed.dhidden, "log_probs_backward of a packed weight");
+        release_packed(packed_weight);
+        if (m > 0)
+            sample(plain.y);
+        arena_.release();
+    }
+    void same(const elm_tensor& a, const elm_tensor& b, const char* what) {
+        require(std::memcmp(a.data, b.data, bytes_of(a)) == 0, (std::string(what) + " gives other bits").c_str());
+    }
+    /// Which form a weight takes shows in its bytes: 12 bits and tables, or as stored.
+    void forms(Kind kind) {
+        const int n = 64, k = 1024;
+        const elm_tensor weight = weights(kind, n, k), packed_weight = packed(weight);
+        const int64_t bytes = elm_matrix_bytes(matrix_of(packed_weight)), stored = int64_t{n} * k * (kind == Kind::f32 ? 4 : 2);
+        const bool narrow = kind == Kind::bf16 || kind == Kind::spread;
+        require(narrow ? bytes * 100 < stored * 76 : bytes >= stored && bytes < stored + 4096, "a packed weight has an unexpected size");
+        require(kind != Kind::spread || !matrix_of(packed_weight)->exceptions.empty(), "no exceptions, so they were not checked");
+        release_packed(packed_weight);
+        arena_.release();
+    }
+    void sample(const elm_tensor& logits) {
+        const int m = logits.rows;
+        const elm_tensor tokens = ints(1, m, std::vector<int32_t>(static_cast<size_t>(m))), log_probs = floats(1, m);
         std::vector<int32_t> settings;
         for (uint32_t i = 0; i < static_cast<uint32_t>(m); i++) {
             const elm_sampling_row row{1.0f, static_cast<int32_t>(i % 3 * 30), i % 2 == 0 ? 1.0f : 0.9f, 0.01f, 1, 2, 3, 4, 5, i};
@@ -128,9 +258,9 @@ private:
             std::memcpy(words, &row, sizeof words);
             settings.insert(settings.end(), words, words + 10);
         }
-        require(elm_sample(context_, y, ints(m, 10, settings), targets, p) == ELM_OK, "sample");
-        keep(targets);
-        keep(p);
+        require(elm_sample(context_, logits, ints(m, 10, settings), tokens, log_probs) == ELM_OK, "sample");
+        keep(tokens);
+        keep(log_probs);
     }
     void attention(int head_size) {
         const int m = 90, heads = 4, key_heads = 2;

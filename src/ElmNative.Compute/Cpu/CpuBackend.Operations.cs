@@ -89,6 +89,7 @@ public sealed partial class CpuBackend
             Require.Floats(bias, 1, weight.Rows);
         Require.Shape(y, ElementType.F32, x.Rows, weight.Rows);
         Check(NativeMethods.elm_linear(Context, x, Packed(weight), bias, y, accumulate ? 1 : 0));
+        GC.KeepAlive(weight.Buffer);
     }
 
     /// <inheritdoc/>
@@ -107,6 +108,8 @@ public sealed partial class CpuBackend
             native[i] = new() { Weight = Packed(weight), Bias = bias, Y = y };
         }
         Check(NativeMethods.elm_project(Context, x, native, projections.Length));
+        foreach (ref readonly Projection projection in projections)
+            GC.KeepAlive(projection.Weight.Buffer);
     }
 
     /// <inheritdoc/>
@@ -116,6 +119,7 @@ public sealed partial class CpuBackend
         Require.Floats(weight, dy.Columns, weight.Columns);
         Require.Shape(dx, ElementType.F32, dy.Rows, weight.Columns);
         Check(NativeMethods.elm_linear_backward(Context, dy, Packed(weight), dx, accumulate ? 1 : 0));
+        GC.KeepAlive(weight.Buffer);
     }
 
     /// <inheritdoc/>
@@ -198,6 +202,7 @@ public sealed partial class CpuBackend
         if (entropy.IsPresent)
             Require.Shape(entropy, ElementType.F32, 1, hidden.Rows);
         Check(NativeMethods.elm_log_probs(Context, hidden, Packed(weight), targets, temperature, logprobs, entropy));
+        GC.KeepAlive(weight.Buffer);
     }
 
     /// <inheritdoc/>
@@ -207,6 +212,7 @@ public sealed partial class CpuBackend
         Require.Shape(dlogprobs, ElementType.F32, 1, hidden.Rows);
         Require.Shape(dhidden, ElementType.F32, hidden.Rows, hidden.Columns);
         Check(NativeMethods.elm_log_probs_backward(Context, hidden, Packed(weight), targets, temperature, dlogprobs, dhidden));
+        GC.KeepAlive(weight.Buffer);
     }
 
     /// <inheritdoc/>

@@ -79,7 +79,7 @@ public sealed partial class CpuBackend : IBackend
 
     /// <summary>A weight as products take it: packed where it is a whole adopted matrix.</summary>
     private NativeTensor Packed(Tensor weight) =>
-        weight.Buffer is WeightBuffer whole && weight.Bytes == whole.Bytes ? whole.Packed(this) : weight;
+        weight.Buffer is WeightBuffer adopted ? adopted.Packed(this, weight) : weight;
 
     /// <inheritdoc/>
     public IGraph Capture(Action work) => new RepeatedWork(work);

@@ -53,10 +53,14 @@ internal sealed class WeightBuffer(nint address, ElementType type, int rows, int
 {
     private PackedMatrix? packed;
 
-    /// <summary>The matrix as products take it, packed at the first call.</summary>
+    /// <summary>A view of the matrix as products take it: all of it packed, at the first call; a part, or another shape or type, as it lies.</summary>
+    /// <exception cref="ObjectDisposedException">the buffer is disposed</exception>
     /// <exception cref="ElmException">out of memory</exception>
-    public NativeTensor Packed(CpuBackend backend)
+    public NativeTensor Packed(CpuBackend backend, Tensor view)
     {
+        ObjectDisposedException.ThrowIf(Owner is null, this);
+        if (view.Type != type || view.Rows != rows || view.Columns != columns)
+            return view;
         if (packed is null)
         {
             packed = backend.Pack(As(type, rows, columns));
