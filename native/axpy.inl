@@ -1,5 +1,5 @@
 // The outer-product form of a matrix product: out[m, columns] = sum over n of a[m, n] * w[n, columns], lanes along the columns, rising n.
-// It carries the backward pass of linear layers and both products of attention.
+// It carries both products of attention.
 
 namespace elm::ELM_PATH {
 

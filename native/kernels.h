@@ -12,9 +12,9 @@ enum class Path : int { scalar = 0, avx2 = 1, avx512 = 2 };
 /// y[m, n] = x[m, k] W[n, k]^T + bias (+ y).
 struct LinearArgs {
     const float* x;
-    int64_t x_stride;      // floats
+    int64_t x_stride;       // floats
     const float* arranged;  // the rows of x as arrange_rows lays them out, or null
-    int rows;              // of x
+    int rows;               // of x
     Weight weight;
     const uint8_t* bias;  // or null
     int bias_type;
@@ -107,9 +107,11 @@ struct Kernels {
     ProductBlock (*product_block)(int m, int columns, int terms, int threads);
     /// Floats of scratch for a block of so many rows.
     int64_t (*product_scratch)(int rows);
-    /// Floats of the rows of a product laid out in groups, rows of a group, and the layout of the groups [begin, end); 0 floats: leave them.
+    /// Floats of the rows of a product laid out in groups; 0 where they are better left as they lie.
     int64_t (*arranged_size)(int rows, int terms);
+    /// Rows of a group.
     int (*group_height)();
+    /// Lays out the groups [begin, end).
     void (*arrange_rows)(const float* x, int64_t x_stride, int rows, int terms, int begin, int end, float* out);
     /// Rows [m0, m1) and columns [n0, n1) of y, no larger than such a block; n0 is a multiple of 16.
     void (*linear)(const LinearArgs&, int m0, int m1, int n0, int n1, float* scratch);

@@ -171,7 +171,8 @@ static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part fi
     for (int i = 0; i < 32; i++) {
         const int place = pair_place(i);
         const int code = place < 16 ? p[place] & 15 : p[place - 16] >> 4;
-        (i % 2 == 0 ? first : second)[0].v[i / 2] = bits_to_float(static_cast<uint32_t>(highs.table[code]) << 24 | static_cast<uint32_t>(p[16 + place]) << 16);
+        const uint32_t bits = static_cast<uint32_t>(highs.table[code]) << 24 | static_cast<uint32_t>(p[16 + place]) << 16;
+        (i % 2 == 0 ? first : second)[0].v[i / 2] = bits_to_float(bits);
     }
 }
 

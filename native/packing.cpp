@@ -33,8 +33,8 @@ int gather_block(const Weight& stored, int panel, int block, Pair<T>* pairs) {
     if (rows < panel_rows || length % 2 != 0)
         std::memset(pairs, 0, sizeof(Pair<T>) * static_cast<size_t>(count));
     for (int n = 0; n < rows; n++) {
-        const uint8_t* row =
-            stored.data + (static_cast<int64_t>(panel) * panel_rows + n) * stored.stride + static_cast<int64_t>(begin) * static_cast<int64_t>(sizeof(T));
+        const int64_t at = static_cast<int64_t>(panel) * panel_rows + n;
+        const uint8_t* row = stored.data + at * stored.stride + static_cast<int64_t>(begin) * static_cast<int64_t>(sizeof(T));
         if (stored.form == Form::bf16) {
             for (int pair = 0; pair < length / 2; pair++)
                 std::memcpy(&pairs[pair][2 * n], row + pair * 4, 4);

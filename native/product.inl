@@ -6,10 +6,10 @@ namespace elm::ELM_PATH {
 
 struct Product {
     const float* x;
-    int64_t x_stride;      // floats
+    int64_t x_stride;       // floats
     const float* arranged;  // the rows once more as arrange_rows lays them out, or null
-    int rows, terms;       // of x
-    const uint8_t* bias;   // or null
+    int rows, terms;        // of x
+    const uint8_t* bias;    // or null
     int bias_type;
     float* y;
     int64_t y_stride;  // floats
@@ -30,13 +30,13 @@ struct Sink {
     float* y;
     int64_t y_stride;
     bool accumulate;
-    int columns;  // of y that exist here
+    int columns;       // of y that exist here
     bool first, last;  // chain of the sum
 
     /// The same from a panel on.
     Sink from(int panel) const {
-        return {sums + panel * panel_rows, bias + panel * panel_rows, y + panel * panel_rows, y_stride, accumulate, columns - panel * panel_rows, first,
-                last};
+        const int at = panel * panel_rows;
+        return {sums + at, bias + at, y + at, y_stride, accumulate, columns - at, first, last};
     }
 };
 
@@ -58,11 +58,10 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
             value = add(value, load(sink.bias + p * panel_rows));
             float* y = sink.y + (row + r) * sink.y_stride + p * panel_rows;
             const int n = sink.columns - p * panel_rows;
-            if (n >= panel_rows) {
+            if (n >= panel_rows)
                 store(y, sink.accumulate ? add(value, load(y)) : value);
-            } else {
+            else
                 store(y, sink.accumulate ? add(value, load(y, n)) : value, n);
-            }
         }
 }
 
@@ -77,8 +76,8 @@ struct Ahead {
 
 /// R rows times P tiles. x: row r at r * row_step (or 1 where Arranged), term t at t (or t * tile_rows).
 template <int R, int P, bool Arranged>
-static void product_tile(const float* x, int64_t row_step, const float* const* tiles, int terms, const Sink& sink, int row, const uint8_t* const* ahead,
-                         int ahead_step) {
+static void product_tile(const float* x, int64_t row_step, const float* const* tiles, int terms, const Sink& sink, int row,
+                         const uint8_t* const* ahead, int ahead_step) {
     Lanes chain[R][P];
     ELM_UNROLL
     for (int r = 0; r < R; r++)
@@ -115,8 +114,8 @@ static void product_tile(const float* x, int64_t row_step, const float* const* t
 
 /// R rows times one or two tiles.
 template <int R, bool Arranged>
-static ELM_INLINE void product_rows(const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row,
-                                    const Ahead& ahead) {
+static ELM_INLINE void product_rows(const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink,
+                                    int row, const Ahead& ahead) {
     if constexpr (R <= wide_tile_rows)
         if (panels == 2) {
             product_tile<R, 2, Arranged>(x, row_step, tiles, terms, sink, row, ahead.panels, ahead.step);
@@ -128,8 +127,8 @@ static ELM_INLINE void product_rows(const float* x, int64_t row_step, const floa
 }
 
 template <bool Arranged>
-static void product_rows(int rows, const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink, int row,
-                         const Ahead& ahead) {
+static void product_rows(int rows, const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink,
+                         int row, const Ahead& ahead) {
     switch (rows) {
     case 1: product_rows<1, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
     case 2: product_rows<2, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
@@ -212,7 +211,8 @@ static void load_bias(const Product& a, int column, int count, float* bias) {
         widen(a.bias + static_cast<int64_t>(column) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, count);
 }
 
-/// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile; weight_at(panel, block) where its weights lie, or null.
+/// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile, weight_at(panel, block) where its weights
+/// lie, or null.
 template <class TileOf, class WeightAt>
 static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1, float* scratch, TileOf&& tile_of, WeightAt&& weight_at) {
     const int rows = m1 - m0, blocks = block_count(a.terms), groups = group_count(a.rows);
@@ -247,12 +247,12 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
                         prefetch(next.panels[0] + i);
                         prefetch(next.panels[1] + i);
                     }
-                    product_rows<true>(height, a.arranged + (static_cast<int64_t>(block) * groups + (m0 + row) / tile_rows) * group_size, 0, tiles, panels,
-                                       terms, sink, row, next);
+                    const int64_t group = static_cast<int64_t>(block) * groups + (m0 + row) / tile_rows;
+                    product_rows<true>(height, a.arranged + group * group_size, 0, tiles, panels, terms, sink, row, next);
                 } else {
                     height = tile_height(rows - row);
-                    product_rows<false>(height, a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms, a.x_stride, tiles, panels, terms,
-                                        sink, row, next);
+                    const float* x = a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms;
+                    product_rows<false>(height, x, a.x_stride, tiles, panels, terms, sink, row, next);
                 }
                 for (const uint8_t*& at : next.panels)
                     at += a.arranged != nullptr ? share : block_terms * next.step;

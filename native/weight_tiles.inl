@@ -114,7 +114,8 @@ static const float* forward_tile(const Weight& w, int panel, int block, float* o
     for (int n = 0; n < panel_rows; n++) {
         const int row = panel * panel_rows + n;
         if (row < w.rows)
-            widen(w.data + row * w.stride + static_cast<int64_t>(block) * block_terms * element_size(w.form), static_cast<int>(w.form), widened[n], terms);
+            widen(w.data + row * w.stride + static_cast<int64_t>(block) * block_terms * element_size(w.form), static_cast<int>(w.form),
+                  widened[n], terms);
         std::memset(widened[n] + (row < w.rows ? terms : 0), 0, sizeof(float) * static_cast<size_t>(block_terms - (row < w.rows ? terms : 0)));
         rows[n] = widened[n];
     }

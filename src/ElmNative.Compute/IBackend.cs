@@ -37,7 +37,7 @@ public interface IBackend : IDisposable
 
     /// <summary>
     /// Makes a stored weight readable for the operations: in place where the device can read the host's memory, else as a copy, in the type that its kernels read (a GPU rounds
-    /// F32 and F16 matrices to BF16, to the nearest even). The memory stays valid and unchanged as long as <paramref name="owner"/> lives (a mapped checkpoint); the address
+    /// F32 and F16 matrices to BF16, to the nearest even; the CPU reads in place and packs a copy for products). The memory stays valid and unchanged as long as <paramref name="owner"/> lives (a mapped checkpoint); the address
     /// may have any alignment. The caller disposes the returned tensor's buffer.
     /// </summary>
     /// <param name="address">first byte, row-major</param><param name="type">a float type</param><param name="rows">1 for a vector (a norm, a bias)</param><param name="columns">elements of a row</param>

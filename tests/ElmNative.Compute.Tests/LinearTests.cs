@@ -72,4 +72,39 @@ public sealed class LinearTests
                 Math.Sqrt(n));
         }
     }
+
+    [TestMethod]
+    public void ProjectionsHaveTheBitsOfLinearLayersOneByOne()
+    {
+        foreach (int threads in new[] { 1, 3 })
+        {
+            using CpuBackend cpu = new(threads);
+            foreach (int m in new[] { 0, 1, 3, 8, 25, 250 })
+                foreach (bool adopted in new[] { false, true })
+                {
+                    int k = 130;
+                    int[] sizes = [96, 17, 0, 1, 48];
+                    Tensor x = cpu.Put(Normal(1, m * k), m, k);
+                    Tensor[] weights = [.. sizes.Select((n, i) => cpu.Put(Normal(2 + i, n * k), n, k, FloatTypes[i % 3])).Select(stored => adopted && stored.Rows > 0 ? cpu.Adopt(stored) : stored)];
+                    Tensor[] biases = [.. sizes.Select((n, i) => i % 2 == 0 ? cpu.Put(Normal(9 + i, n), 1, n, ElementType.BF16) : default)];
+                    Tensor[] alone = [.. sizes.Select(n => cpu.Blank(m, n))], together = [.. sizes.Select(n => cpu.Blank(m, n))];
+                    for (int i = 0; i < sizes.Length; i++)
+                        cpu.Linear(x, weights[i], biases[i], alone[i], accumulate: false);
+                    cpu.Project(x, [.. sizes.Select((_, i) => new Projection(weights[i], biases[i], together[i]))]);
+                    for (int i = 0; i < sizes.Length; i++)
+                        SameBits(cpu.Get(alone[i]), cpu.Get(together[i]), $"projection {i} of {m} rows, adopted {adopted}, {threads} threads");
+                    cpu.Project(x, []);
+                }
+        }
+    }
+
+    [TestMethod]
+    public void MoreThanEightProjectionsAreRefused()
+    {
+        using CpuBackend cpu = new(1);
+        Tensor x = cpu.Blank(2, 3), weight = cpu.Blank(4, 3), y = cpu.Blank(2, 4);
+        Projection[] many = [.. Enumerable.Repeat(new Projection(weight, default, y), 9)];
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.Project(x, many));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.Project(x, [new(weight, default, cpu.Blank(2, 5))]));
+    }
 }

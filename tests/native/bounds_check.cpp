@@ -221,6 +221,13 @@ private:
                 require(elm_log_probs(context_, x, w, targets, 0.9f, out.log_probs, out.entropy) == ELM_OK, "log_probs");
                 require(elm_log_probs_backward(context_, x, w, targets, 0.9f, slopes, out.dhidden) == ELM_OK, "log_probs_backward");
             }
+            if (accumulate == 0) {
+                const elm_tensor once = floats(m, n), again = floats(m, n);
+                const elm_projection both[2] = {{w, bias, once}, {w, bias, again}};
+                require(elm_project(context_, x, both, 2) == ELM_OK, "project");
+                same(out.y, once, "the first of two projections");
+                same(out.y, again, "the second of two projections");
+            }
             for (const elm_tensor& t : {out.y, out.dx, out.log_probs, out.entropy, out.dhidden})
                 keep(t);
         }
