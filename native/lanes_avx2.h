@@ -27,7 +27,7 @@ static ELM_INLINE int tile_height(int left) {
     constexpr int heights[12] = {0, 1, 2, 3, 2, 5, 6, 5, 5, 6, 5, 6};
     return left >= 12 ? tile_rows : heights[left];
 }
-/// Up to so many rows a packed bf16 weight is widened in registers.
+/// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 4;
 /// Panels that a tile of so many rows then takes.
 constexpr int streamed_panels(int rows) { return rows == 1 ? 4 : 1; }

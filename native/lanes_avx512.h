@@ -23,7 +23,7 @@ constexpr int tile_rows = 12;
 constexpr int wide_tile_rows = 12;
 /// Rows of the next tile where so many are left.
 static ELM_INLINE int tile_height(int left) { return left >= 2 * tile_rows ? tile_rows : left > tile_rows ? (left + 1) / 2 : left; }
-/// Up to so many rows a packed bf16 weight is widened in registers.
+/// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 4;
 /// Panels that a tile of so many rows then takes.
 constexpr int streamed_panels(int rows) { return rows == 1 ? 4 : 2; }

@@ -22,7 +22,7 @@ constexpr int tile_rows = 1;
 constexpr int wide_tile_rows = 0;
 /// Rows of the next tile where so many are left.
 static ELM_INLINE int tile_height(int) { return tile_rows; }
-/// Up to so many rows a packed bf16 weight is widened in registers.
+/// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 1;
 /// Panels that a tile of so many rows then takes.
 constexpr int streamed_panels(int) { return 1; }

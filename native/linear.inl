@@ -1,5 +1,5 @@
-// Linear layers and their gradient: the product of product.inl over the tiles of weight_tiles.inl; and for few rows of packed bf16 a form that
-// never stores a widened weight.
+// Linear layers and their gradient: the product of product.inl over the tiles of weight_tiles.inl; and for few rows a form that never stores a
+// widened weight.
 
 namespace elm::ELM_PATH {
 
@@ -98,14 +98,13 @@ static void linear_few(const LinearArgs& a, int m0, int m1, int n0, int n1, floa
 static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* scratch) {
     const Weight& w = a.weight;
     if (w.packed && w.columns > 0 && m1 - m0 <= streamed_rows) {
-        if (w.form == Form::bf12) {
-            linear_few<PackedBF12>(a, m0, m1, n0, n1, scratch);
-            return;
+        switch (w.form) {
+        case Form::f32: linear_few<PackedF32>(a, m0, m1, n0, n1, scratch); break;
+        case Form::f16: linear_few<PackedF16>(a, m0, m1, n0, n1, scratch); break;
+        case Form::bf16: linear_few<PackedBF16>(a, m0, m1, n0, n1, scratch); break;
+        default: linear_few<PackedBF12>(a, m0, m1, n0, n1, scratch); break;
         }
-        if (w.form == Form::bf16) {
-            linear_few<PackedBF16>(a, m0, m1, n0, n1, scratch);
-            return;
-        }
+        return;
     }
     product({a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate}, m0, m1, n0, n1, scratch,
             [&](int panel, int block, float* out) { return forward_tile(w, panel, block, out); },
