@@ -9,7 +9,7 @@ namespace ElmNative.Experience.Answers;
 internal sealed class Evaluator
 {
     private const int MostOperations = 6000;
-    private const int MostFunctions = 20;
+    private const int MostFunctions = 14;
 
     /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
     private const long MostExactWork = 40_000_000;
