@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "high_bytes.h"
 #include "portable.h"
 
 namespace elm::ELM_PATH {
@@ -123,18 +124,10 @@ static ELM_INLINE void part_pair_bf16(const uint8_t* p, Part first[parts], Part 
     part_words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)), first,
                second);
 }
-struct HighBytes {
-    __m256i table;
-};
-static ELM_INLINE HighBytes high_bytes(const uint8_t* table) {
-    return {_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)))};
-}
-/// High and low bytes of 32 values by place; unpacking brings them to words in the order of the rows.
 static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part first[parts], Part second[parts]) {
-    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    const __m256i codes = _mm256_and_si256(_mm256_srlv_epi32(both, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
-    const __m256i high = _mm256_shuffle_epi8(highs.table, codes), low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
-    part_words(_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high), first, second);
+    __m256i low, high;
+    unpack_words(p, highs, low, high);
+    part_words(low, high, first, second);
 }
 
 }  // namespace elm::ELM_PATH
