@@ -115,7 +115,7 @@ static void tile_scores_of(const AttentionArgs& a, const ForwardTile& t, const f
         for (int first = 0; first < runs[r].count; first += key_block) {
             const int keys = runs[r].count - first < key_block ? runs[r].count - first : key_block;
             transpose_keys(k + (runs[r].first + static_cast<int64_t>(first)) * k_stride, k_stride, keys, a.head_size, t.transposed);
-            axpy<F32>({t.q + vector * a.head_size, a.head_size, 1, bytes(t.transposed), key_block * 4, a.head_size,
+            axpy({t.q + vector * a.head_size, a.head_size, 1, t.transposed, key_block, a.head_size,
                 t.scores + vector * t.stride + at, t.stride},
                       vectors, (keys + 15) & ~15, Start::zero);
             at += keys;
@@ -127,7 +127,7 @@ static void tile_sums(const AttentionArgs& a, const ForwardTile& t, const float*
                       const Run* runs, int run_count, int64_t at) {
     const int64_t k_stride = static_cast<int64_t>(a.key_heads) * a.head_size;
     for (int r = 0; r < run_count; r++) {
-        axpy<F32>({t.scores + vector * t.stride + at, t.stride, 1, bytes(v + runs[r].first * k_stride), k_stride * 4, runs[r].count,
+        axpy({t.scores + vector * t.stride + at, t.stride, 1, v + runs[r].first * k_stride, k_stride, runs[r].count,
                    t.sums + vector * a.head_size, a.head_size},
                   vectors, a.head_size, Start::resume);
         at += runs[r].count;

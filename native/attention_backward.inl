@@ -49,19 +49,19 @@ static void backward_block_of(const AttentionArgs& a, const BackwardTile& t, int
                               const int32_t* queries, int64_t skipped, bool own) {
     const int size = a.head_size, group = group_of(a), columns = (keys + 15) & ~15;
     const int64_t stride = static_cast<int64_t>(a.key_heads) * size, at = first * stride + static_cast<int64_t>(key_head) * size;
-    const Axpy scores{t.q, size, 1, bytes(t.transposed), key_block * 4, size, t.p, key_block};
-    const Axpy products{t.dy, size, 1, bytes(t.transposed), key_block * 4, size, t.ds, key_block};
+    const Axpy scores{t.q, size, 1, t.transposed, key_block, size, t.p, key_block};
+    const Axpy products{t.dy, size, 1, t.transposed, key_block, size, t.ds, key_block};
     transpose_keys(a.k + at, stride, keys, size, t.transposed);
-    axpy<F32>(scores, vectors, columns, Start::zero);
+    axpy(scores, vectors, columns, Start::zero);
     transpose_keys(a.v + at, stride, keys, size, t.transposed);
-    axpy<F32>(products, vectors, columns, Start::zero);
+    axpy(products, vectors, columns, Start::zero);
     for (int64_t i = 0; i < vectors; i++)
         probabilities(t.p + i * key_block, t.ds + i * key_block, keys, own ? queries[2 * (i / group) + 1] - skipped : keys, a.scale,
             t.log_sum[i], t.mean[i]);
-    axpy<F32>({t.ds, key_block, 1, bytes(a.k + at), stride * 4, keys, t.dq, size}, vectors, size, Start::resume);
+    axpy({t.ds, key_block, 1, a.k + at, stride, keys, t.dq, size}, vectors, size, Start::resume);
     const int terms = static_cast<int>(vectors);
-    axpy<F32>({t.ds, 1, key_block, bytes(t.q), size * 4, terms, a.dk + at, stride}, keys, size, Start::resume);
-    axpy<F32>({t.p, 1, key_block, bytes(t.dy), size * 4, terms, a.dv + at, stride}, keys, size, Start::resume);
+    axpy({t.ds, 1, key_block, t.q, size, terms, a.dk + at, stride}, keys, size, Start::resume);
+    axpy({t.p, 1, key_block, t.dy, size, terms, a.dv + at, stride}, keys, size, Start::resume);
 }
 
 /// Query rows of one segment.

@@ -6,23 +6,22 @@ namespace elm::ELM_PATH {
 /// What the sum meets in `out`.
 enum class Start {
     zero,    // out = sum
-    add,     // out = out + sum
     resume,  // the chain of the sum goes on from out
 };
 
 struct Axpy {
     const float* a;
     int64_t a_row, a_step;  // floats from row to row, and from term to term
-    const uint8_t* w;
-    int64_t w_stride;  // bytes from term to term
+    const float* w;
+    int64_t w_stride;  // floats from term to term
     int count;         // terms
     float* out;
     int64_t out_row;  // floats
 };
 
 /// R rows, V vectors wide; `last` columns of the last vector exist.
-template <class W, int R, int V>
-static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, const uint8_t* w, int64_t w_stride, int count, Start start,
+template <int R, int V>
+static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, const float* w, int64_t w_stride, int count, Start start,
                                  float* out, int64_t out_row, int last) {
     Lanes acc[R][V];
     ELM_UNROLL
@@ -41,7 +40,7 @@ static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, 
             Lanes b[V];
             ELM_UNROLL
             for (int v = 0; v < V; v++)
-                b[v] = load_as<W>(w + v * lane_count * W::size);
+                b[v] = load(w + v * lane_count);
             ELM_UNROLL
             for (int r = 0; r < R; r++) {
                 const Lanes s = set(a[r * a_row]);
@@ -55,7 +54,7 @@ static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, 
             Lanes b[V];
             ELM_UNROLL
             for (int v = 0; v < V; v++)
-                b[v] = v == V - 1 ? load_as<W>(w + v * lane_count * W::size, last) : load_as<W>(w + v * lane_count * W::size);
+                b[v] = v == V - 1 ? load(w + v * lane_count, last) : load(w + v * lane_count);
             ELM_UNROLL
             for (int r = 0; r < R; r++) {
                 const Lanes s = set(a[r * a_row]);
@@ -71,7 +70,7 @@ static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, 
         for (int v = 0; v < V; v++) {
             float* to = out + r * out_row + v * lane_count;
             const int n = v == V - 1 ? last : lane_count;
-            store(to, start == Start::add ? add(load(to, n), acc[r][v]) : acc[r][v], n);
+            store(to, acc[r][v], n);
         }
 }
 
@@ -79,7 +78,7 @@ static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, 
 template <int R>
 constexpr int tile_columns = axpy_vectors > 1 ? axpy_vectors : R == 1 ? 3 : R == 2 ? 2 : 1;
 
-template <class W, int R>
+template <int R>
 static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) {
     const float* a = t.a + row * t.a_row;
     float* out = t.out + row * t.out_row;
@@ -87,10 +86,10 @@ static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) 
         const int rest = columns - k < lane_count * tile_columns<R> ? columns - k : lane_count * tile_columns<R>;
         const int vectors = (rest + lane_count - 1) / lane_count;
         const int last = rest - (vectors - 1) * lane_count;
-        const uint8_t* w = t.w + k * W::size;
+        const float* w = t.w + k;
         const auto tile = [&]<int V>() {
             if constexpr (V <= tile_columns<R>)
-                axpy_tile<W, R, V>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last);
+                axpy_tile<R, V>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last);
         };
         switch (vectors) {
         case 1: tile.template operator()<1>(); break;
@@ -101,21 +100,20 @@ static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) 
     }
 }
 
-template <class W>
 static void axpy(const Axpy& t, int64_t rows, int columns, Start start) {
     int64_t row = 0;
     for (; row + 2 * axpy_rows <= rows; row += axpy_rows)
-        axpy_row_tile<W, axpy_rows>(t, row, columns, start);
+        axpy_row_tile<axpy_rows>(t, row, columns, start);
     // The last rows in tiles as even as they come.
     while (row < rows) {
         const int64_t rest = rows - row, count = rest > axpy_rows ? (rest + 1) / 2 : rest;
         switch (count) {
-        case 6: if constexpr (axpy_rows >= 6) axpy_row_tile<W, 6>(t, row, columns, start); break;
-        case 5: if constexpr (axpy_rows >= 5) axpy_row_tile<W, 5>(t, row, columns, start); break;
-        case 4: if constexpr (axpy_rows >= 4) axpy_row_tile<W, 4>(t, row, columns, start); break;
-        case 3: if constexpr (axpy_rows >= 3) axpy_row_tile<W, 3>(t, row, columns, start); break;
-        case 2: if constexpr (axpy_rows >= 2) axpy_row_tile<W, 2>(t, row, columns, start); break;
-        default: axpy_row_tile<W, 1>(t, row, columns, start); break;
+        case 6: if constexpr (axpy_rows >= 6) axpy_row_tile<6>(t, row, columns, start); break;
+        case 5: if constexpr (axpy_rows >= 5) axpy_row_tile<5>(t, row, columns, start); break;
+        case 4: if constexpr (axpy_rows >= 4) axpy_row_tile<4>(t, row, columns, start); break;
+        case 3: if constexpr (axpy_rows >= 3) axpy_row_tile<3>(t, row, columns, start); break;
+        case 2: if constexpr (axpy_rows >= 2) axpy_row_tile<2>(t, row, columns, start); break;
+        default: axpy_row_tile<1>(t, row, columns, start); break;
         }
         row += count;
     }

@@ -196,7 +196,7 @@ void pack(elm_context& context, const Weight& stored, elm_matrix& matrix) {
 PackedBytes::PackedBytes(int64_t size) {
     constexpr int64_t large_page = 2 << 20;
     const bool large = size >= 2 * large_page;
-    alignment_ = std::align_val_t{large ? size_t{2 << 20} : size_t{64}};
+    alignment_ = std::align_val_t{static_cast<size_t>(large ? large_page : 64)};
     const int64_t whole = large ? (size + large_page - 1) / large_page * large_page : size;
     data_ = static_cast<uint8_t*>(::operator new(static_cast<size_t>(whole), alignment_));
 #ifdef __linux__
