@@ -26,4 +26,12 @@ static ELM_INLINE void unpack_words(const uint8_t* p, HighBytes highs, __m256i& 
     high = _mm256_unpackhi_epi8(lower, upper);
 }
 
+/// The words of a pair in that order, in memory.
+static ELM_INLINE void part_words_bf12(const uint8_t* p, HighBytes highs, uint8_t* out) {
+    __m256i low, high;
+    unpack_words(p, highs, low, high);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32), high);
+}
+
 }  // namespace elm::ELM_PATH

@@ -28,6 +28,12 @@ static ELM_INLINE int tile_height(int left) {
     constexpr int heights[12] = {0, 1, 2, 3, 2, 5, 6, 5, 5, 6, 5, 6};
     return left >= 12 ? tile_rows : heights[left];
 }
+/// The same for tiles of words, whose mask takes one register more: mixtures of 5 and 4.
+constexpr int word_tile_rows = 6;
+static ELM_INLINE int word_tile_height(int left) {
+    constexpr int heights[8] = {0, 1, 2, 3, 4, 5, 6, 4};
+    return left < 8 ? heights[left] : left % 4 == 0 || left == 11 ? 4 : 5;
+}
 /// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 4;
 /// Panels that a tile of so many rows then takes.
@@ -59,6 +65,14 @@ static ELM_INLINE Part part_load_f16_n(const uint8_t* p, int n) { return {_mm256
 static ELM_INLINE void part_store(float* p, Part a) { _mm256_storeu_ps(p, a.v); }
 static ELM_INLINE void part_store_n(float* p, Part a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
 static ELM_INLINE Part part_fma(Part a, Part b, Part c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+/// c += a * b, for long chains: the sum stays in its register, and no operand comes from memory, which is slower.
+static ELM_INLINE void part_chain(Part a, Part b, Part& c) {
+#if defined(__GNUC__)
+    asm volatile("vfmadd231ps %2, %1, %0" : "+x"(c.v) : "x"(a.v), "x"(b.v));
+#else
+    c = part_fma(a, b, c);
+#endif
+}
 static ELM_INLINE Part part_add(Part a, Part b) { return {_mm256_add_ps(a.v, b.v)}; }
 static ELM_INLINE Part part_sub(Part a, Part b) { return {_mm256_sub_ps(a.v, b.v)}; }
 static ELM_INLINE Part part_mul(Part a, Part b) { return {_mm256_mul_ps(a.v, b.v)}; }

@@ -24,6 +24,9 @@ constexpr int tile_rows = 12;
 constexpr int wide_tile_rows = 12;
 /// Rows of the next tile where so many are left.
 static ELM_INLINE int tile_height(int left) { return left >= 2 * tile_rows ? tile_rows : left > tile_rows ? (left + 1) / 2 : left; }
+/// The same for tiles of words, which this path does without.
+constexpr int word_tile_rows = 0;
+static ELM_INLINE int word_tile_height(int left) { return left; }
 /// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 4;
 /// Panels that a tile of so many rows then takes.
@@ -46,6 +49,7 @@ static ELM_INLINE Part part_load_f16_n(const uint8_t* p, int n) { return {_mm512
 static ELM_INLINE void part_store(float* p, Part a) { _mm512_storeu_ps(p, a.v); }
 static ELM_INLINE void part_store_n(float* p, Part a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a.v); }
 static ELM_INLINE Part part_fma(Part a, Part b, Part c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+static ELM_INLINE void part_chain(Part a, Part b, Part& c) { c = part_fma(a, b, c); }
 static ELM_INLINE Part part_add(Part a, Part b) { return {_mm512_add_ps(a.v, b.v)}; }
 static ELM_INLINE Part part_sub(Part a, Part b) { return {_mm512_sub_ps(a.v, b.v)}; }
 static ELM_INLINE Part part_mul(Part a, Part b) { return {_mm512_mul_ps(a.v, b.v)}; }

@@ -22,6 +22,9 @@ constexpr int tile_rows = 1;
 constexpr int wide_tile_rows = 0;
 /// Rows of the next tile where so many are left.
 static ELM_INLINE int tile_height(int) { return tile_rows; }
+/// The same for tiles of words, which this path does without.
+constexpr int word_tile_rows = 0;
+static ELM_INLINE int word_tile_height(int left) { return left; }
 /// Up to so many rows a packed weight is widened in registers.
 constexpr int streamed_rows = 1;
 /// Panels that a tile of so many rows then takes.
@@ -113,6 +116,7 @@ static ELM_INLINE Part part_scale(Part a, Part n) {
     }
     return r;
 }
+static ELM_INLINE void part_chain(Part a, Part b, Part& c) { c = part_fma(a, b, c); }
 
 #undef ELM_EACH
 
@@ -173,6 +177,14 @@ static ELM_INLINE void part_pair_bf12(const uint8_t* p, HighBytes highs, Part fi
         const int code = place < 16 ? p[place] & 15 : p[place - 16] >> 4;
         const uint32_t bits = static_cast<uint32_t>(highs.table[code]) << 24 | static_cast<uint32_t>(p[16 + place]) << 16;
         (i % 2 == 0 ? first : second)[0].v[i / 2] = bits_to_float(bits);
+    }
+}
+
+static ELM_INLINE void part_words_bf12(const uint8_t* p, HighBytes highs, uint8_t* out) {
+    for (int i = 0; i < 32; i++) {
+        const int place = pair_place(i);
+        out[2 * i] = p[16 + place];
+        out[2 * i + 1] = highs.table[place < 16 ? p[place] & 15 : p[place - 16] >> 4];
     }
 }
 

@@ -26,14 +26,19 @@ static void streamed_block(const Weight& w, int panel, int block, const float* x
         ELM_UNROLL
         for (int p = 0; p < P; p++) {
             Lanes first, second;
+            keep_order();
             prefetch(from + p * w.stride + stream_ahead);
             Packed::load(from + p * w.stride, tables[p], first, second);
             ELM_UNROLL
-            for (int r = 0; r < R; r++)
+            for (int r = 0; r < R; r++) {
                 chain[r][p] = fma(set(x[r * x_stride + t]), first, chain[r][p]);
+                keep_order();
+            }
             ELM_UNROLL
-            for (int r = 0; r < R; r++)
+            for (int r = 0; r < R; r++) {
                 chain[r][p] = fma(set(x[r * x_stride + t + 1]), second, chain[r][p]);
+                keep_order();
+            }
         }
     if (t < terms)
         ELM_UNROLL
@@ -71,9 +76,8 @@ static void linear_streamed(const LinearArgs& a, int m0, int n0, int n1, float* 
             }
             for (int p = 0; p * panel_rows < columns; p++)
                 if (has_exceptions(w, block_number(w, panel + p, block))) {
-                    const float* tile = forward_tile(w, panel + p, block, scratch);
-                    const uint8_t* nothing = bytes(tile);
-                    product_tile<R, 1, false>(x, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0, &nothing, 0);
+                    const uint8_t* tile = forward_tile(w, panel + p, block, scratch);
+                    product_tile<FloatTile, R, 1, false>(x, a.x_stride, &tile, block_length(w.columns, block), sink.from(p), 0, &tile, 0);
                 } else {
                     streamed_block<Packed, R, 1>(w, panel + p, block, x, a.x_stride, sink.from(p));
                 }
@@ -106,14 +110,19 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
         }
         return;
     }
-    product({a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate}, m0, m1, n0, n1, scratch,
-            [&](int panel, int block, float* out) { return forward_tile(w, panel, block, out); },
-            [&](int panel, int block) { return w.packed ? packed_block(w, panel, block) : nullptr; });
+    const Product all{a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
+    const auto weight_at = [&](int panel, int block) { return w.packed ? packed_block(w, panel, block) : nullptr; };
+    if (word_tile_rows > 0 && w.form == Form::bf12 && w.columns > 0 && a.arranged == nullptr)
+        product<WordTile>(all, m0, m1, n0, n1, scratch,
+                          [&](int panel, int block, float* out) { return word_tile(w, panel, block, reinterpret_cast<uint8_t*>(out)); }, weight_at);
+    else
+        product<FloatTile>(all, m0, m1, n0, n1, scratch, [&](int panel, int block, float* out) { return forward_tile(w, panel, block, out); },
+                           weight_at);
 }
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
     const Weight& w = a.weight;
-    product({a.dy, a.dy_stride, a.arranged, a.rows, w.rows, nullptr, 0, a.dx, a.dx_stride, a.accumulate}, m0, m1, k0, k1, scratch,
+    product<FloatTile>({a.dy, a.dy_stride, a.arranged, a.rows, w.rows, nullptr, 0, a.dx, a.dx_stride, a.accumulate}, m0, m1, k0, k1, scratch,
             [&](int panel, int block, float* out) { return backward_tile(w, panel, block, out); },
             [](int, int) -> const uint8_t* { return nullptr; });
 }

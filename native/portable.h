@@ -8,14 +8,17 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define ELM_INLINE __forceinline
+#define ELM_NOINLINE __declspec(noinline)
 #define ELM_INLINE_LAMBDA
 #define ELM_UNROLL
 #elif defined(__clang__)
 #define ELM_INLINE inline __attribute__((always_inline))
+#define ELM_NOINLINE __attribute__((noinline))
 #define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("unroll")
 #else
 #define ELM_INLINE inline __attribute__((always_inline))
+#define ELM_NOINLINE __attribute__((noinline))
 #define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("GCC unroll 32")
 #endif
@@ -28,6 +31,13 @@ static ELM_INLINE void prefetch(const void* p) {
     __builtin_prefetch(p);
 #else
     (void)p;
+#endif
+}
+
+/// Loads stay on their side of this. Compilers move them far ahead and then run out of registers.
+static ELM_INLINE void keep_order() {
+#if defined(__GNUC__)
+    asm volatile("" ::: "memory");
 #endif
 }
 

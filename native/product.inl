@@ -68,15 +68,19 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
 /// Bytes of a panel's block that are asked for while another is in use: what bf12 has.
 constexpr int ahead_bytes = block_terms / 2 * pair_size(Form::bf12);
 
-/// What a tile asks memory for meanwhile: of each panel a quarter of a line with each term, or always the same line.
+/// Terms of a tile that are written out one after the other: the two of a pair of words.
+constexpr int unrolled_terms = 2;
+
+/// What a tile asks memory for meanwhile: of each panel half a line with each two terms, or always the same line.
 struct Ahead {
     const uint8_t* panels[2];
-    int step;  // bytes a term: 16 or 0
+    int step;  // bytes for unrolled_terms: 32 or 0
 };
 
-/// R rows times P tiles. x: row r at r * row_step (or 1 where Arranged), term t at t (or t * tile_rows).
-template <int R, int P, bool Arranged>
-static void product_tile(const float* x, int64_t row_step, const float* const* tiles, int terms, const Sink& sink, int row,
+/// R rows times P tiles. x: row r at r * row_step (or 1 where Arranged), term t at t (or t * tile_rows). Never inlined: among other code its
+/// sums do not all find a register.
+template <class Tile, int R, int P, bool Arranged>
+static ELM_NOINLINE void product_tile(const float* x, int64_t row_step, const uint8_t* const* tiles, int terms, const Sink& sink, int row,
                          const uint8_t* const* ahead, int ahead_step) {
     Lanes chain[R][P];
     ELM_UNROLL
@@ -84,64 +88,97 @@ static void product_tile(const float* x, int64_t row_step, const float* const* t
         ELM_UNROLL
         for (int p = 0; p < P; p++)
             chain[r][p] = zero();
-    const float* w[P];
+    const uint8_t* w[P];
     const uint8_t* next[P];
     ELM_UNROLL
     for (int p = 0; p < P; p++) {
         w[p] = tiles[p];
         next[p] = ahead[p];
     }
-    for (int t = 0; t < terms; t++) {
-        Lanes b[P];
-        ELM_UNROLL
-        for (int p = 0; p < P; p++) {
-            b[p] = load(w[p] + t * panel_rows);
-            if constexpr (!Arranged) {
+    const auto take_terms = [&]<int Count>(int t) ELM_INLINE_LAMBDA {
+        if constexpr (!Arranged)
+            ELM_UNROLL
+            for (int p = 0; p < P; p++) {
                 prefetch(next[p]);
                 next[p] += ahead_step;
             }
-        }
         ELM_UNROLL
-        for (int r = 0; r < R; r++) {
-            const Lanes a = set(Arranged ? x[t * tile_rows + r] : x[r * row_step + t]);
-            ELM_UNROLL
-            for (int p = 0; p < P; p++)
-                chain[r][p] = fma(a, b[p], chain[r][p]);
+        for (int i = 0; i < Count; i++) {
+            const auto x_at = [&](int r) ELM_INLINE_LAMBDA { return part_set(Arranged ? x[(t + i) * tile_rows + r] : x[r * row_step + t + i]); };
+            const auto w_at = [&](int p, int j) ELM_INLINE_LAMBDA { return Tile::part(w[p] + t * Tile::term_size, i, j); };
+            keep_order();
+            // What there is less of waits in registers.
+            if constexpr (R < P * parts) {
+                Part a[R];
+                ELM_UNROLL
+                for (int r = 0; r < R; r++)
+                    a[r] = x_at(r);
+                ELM_UNROLL
+                for (int p = 0; p < P; p++)
+                    ELM_UNROLL
+                    for (int j = 0; j < parts; j++) {
+                        const Part b = w_at(p, j);
+                        ELM_UNROLL
+                        for (int r = 0; r < R; r++)
+                            part_chain(a[r], b, chain[r][p].p[j]);
+                    }
+            } else {
+                Part b[P][parts];
+                ELM_UNROLL
+                for (int p = 0; p < P; p++)
+                    ELM_UNROLL
+                    for (int j = 0; j < parts; j++)
+                        b[p][j] = w_at(p, j);
+                ELM_UNROLL
+                for (int r = 0; r < R; r++) {
+                    const Part a = x_at(r);
+                    ELM_UNROLL
+                    for (int p = 0; p < P; p++)
+                        ELM_UNROLL
+                        for (int j = 0; j < parts; j++)
+                            part_chain(a, b[p][j], chain[r][p].p[j]);
+                }
+            }
         }
-    }
+    };
+    int t = 0;
+    for (; t + unrolled_terms <= terms; t += unrolled_terms)
+        take_terms.template operator()<unrolled_terms>(t);
+    if (t < terms)
+        take_terms.template operator()<1>(t);
     take_chain<R, P>(chain, sink, row);
 }
 
 /// R rows times one or two tiles.
-template <int R, bool Arranged>
-static ELM_INLINE void product_rows(const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink,
-                                    int row, const Ahead& ahead) {
-    if constexpr (R <= wide_tile_rows)
+template <class Tile, int R, bool Arranged>
+static ELM_INLINE void product_rows(const float* x, int64_t row_step, const uint8_t* const tiles[2], int panels, int terms,
+                                    const Sink& sink, int row, const Ahead& ahead) {
+    if constexpr (R <= Tile::wide_rows)
         if (panels == 2) {
-            product_tile<R, 2, Arranged>(x, row_step, tiles, terms, sink, row, ahead.panels, ahead.step);
+            product_tile<Tile, R, 2, Arranged>(x, row_step, tiles, terms, sink, row, ahead.panels, ahead.step);
             return;
         }
-    if constexpr (R <= tile_rows)
+    if constexpr (R <= Tile::rows)
         for (int p = 0; p < panels; p++)
-            product_tile<R, 1, Arranged>(x, row_step, tiles + p, terms, sink.from(p), row, ahead.panels + p, ahead.step);
+            product_tile<Tile, R, 1, Arranged>(x, row_step, tiles + p, terms, sink.from(p), row, ahead.panels + p, ahead.step);
 }
 
-template <bool Arranged>
-static void product_rows(int rows, const float* x, int64_t row_step, const float* const tiles[2], int panels, int terms, const Sink& sink,
-                         int row, const Ahead& ahead) {
+template <class Tile, bool Arranged>
+static void product_rows(int rows, const float* x, int64_t row_step, const uint8_t* const tiles[2], int panels, int terms,
+                         const Sink& sink, int row, const Ahead& ahead) {
     switch (rows) {
-    case 1: product_rows<1, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 2: product_rows<2, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 3: product_rows<3, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 4: product_rows<4, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 5: product_rows<5, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 6: product_rows<6, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 7: product_rows<7, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 8: product_rows<8, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 9: product_rows<9, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 10: product_rows<10, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    case 11: product_rows<11, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
-    default: product_rows<12, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 1: product_rows<Tile, 1, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 2: product_rows<Tile, 2, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 3: product_rows<Tile, 3, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 4: product_rows<Tile, 4, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 5: product_rows<Tile, 5, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 6: product_rows<Tile, 6, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 7: product_rows<Tile, 7, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 8: product_rows<Tile, 8, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 9: product_rows<Tile, 9, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 10: product_rows<Tile, 10, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    case 11: product_rows<Tile, 11, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
+    default: product_rows<Tile, 12, Arranged>(x, row_step, tiles, panels, terms, sink, row, ahead); break;
     }
 }
 
@@ -190,8 +227,11 @@ static void arrange_rows(const float* x, int64_t x_stride, int rows, int terms, 
         }
 }
 
+/// Floats before the tiles in the scratch of a block, see WordTile.
+constexpr int before_tiles = 16;
+
 /// Floats of scratch for a block of so many rows.
-static int64_t product_scratch(int rows) { return 2 * tile_size + (static_cast<int64_t>(rows) + 1) * side_columns; }
+static int64_t product_scratch(int rows) { return before_tiles + 2 * tile_size + (static_cast<int64_t>(rows) + 1) * side_columns; }
 
 static ProductBlock product_block(int m, int columns, int terms, int threads) {
     const int height = (m + most_rows - 1) / most_rows;
@@ -213,10 +253,11 @@ static void load_bias(const Product& a, int column, int count, float* bias) {
 
 /// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile, weight_at(panel, block) where its weights
 /// lie, or null.
-template <class TileOf, class WeightAt>
+template <class Tile, class TileOf, class WeightAt>
 static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1, float* scratch, TileOf&& tile_of, WeightAt&& weight_at) {
     const int rows = m1 - m0, blocks = block_count(a.terms), groups = group_count(a.rows);
-    float* sums = scratch + 2 * tile_size;
+    float* room = scratch + before_tiles;
+    float* sums = room + 2 * tile_size;
     float* bias = sums + static_cast<int64_t>(rows) * side_columns;
     for (int column = c0; column < c1; column += 2 * panel_rows) {
         const int columns = c1 - column < 2 * panel_rows ? c1 - column : 2 * panel_rows;
@@ -224,9 +265,9 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
         load_bias(a, column, columns, bias);
         for (int block = 0; block < blocks; block++) {
             const int terms = block_length(a.terms, block);
-            const float* tiles[2];
+            const uint8_t* tiles[2];
             for (int p = 0; p < panels; p++)
-                tiles[p] = tile_of(panel + p, block, scratch + p * tile_size);
+                tiles[p] = tile_of(panel + p, block, room + p * tile_size);
             const Sink sink{sums, bias, a.y + m0 * a.y_stride + column, a.y_stride, a.accumulate, columns, block == 0, block == blocks - 1};
             // The next tiles' weights come nearer meanwhile: with each term where rows are few, some lines with each group where they are many.
             const bool turn = block == blocks - 1;
@@ -236,7 +277,7 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
                 if (at * panel_rows < c1)
                     if (const uint8_t* from = weight_at(at, turn ? 0 : block + 1)) {
                         next.panels[p] = from;
-                        next.step = 16;
+                        next.step = 32;
                     }
             }
             const int share = next.step == 0 ? 0 : (ahead_bytes * tile_rows / rows / 64 + 1) * 64;
@@ -248,14 +289,14 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
                         prefetch(next.panels[1] + i);
                     }
                     const int64_t group = static_cast<int64_t>(block) * groups + (m0 + row) / tile_rows;
-                    product_rows<true>(height, a.arranged + group * group_size, 0, tiles, panels, terms, sink, row, next);
+                    product_rows<Tile, true>(height, a.arranged + group * group_size, 0, tiles, panels, terms, sink, row, next);
                 } else {
-                    height = tile_height(rows - row);
+                    height = Tile::height(rows - row);
                     const float* x = a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms;
-                    product_rows<false>(height, x, a.x_stride, tiles, panels, terms, sink, row, next);
+                    product_rows<Tile, false>(height, x, a.x_stride, tiles, panels, terms, sink, row, next);
                 }
                 for (const uint8_t*& at : next.panels)
-                    at += a.arranged != nullptr ? share : block_terms * next.step;
+                    at += a.arranged != nullptr ? share : block_terms / unrolled_terms * next.step;
                 if (row > 0 && a.arranged == nullptr)
                     next.step = 0;
             }

@@ -1,10 +1,28 @@
-// Blocks of a weight as floats, in the one shape that a product takes: tile[term * 16 + output], outputs being rows of the weight in the forward
-// pass and columns in the backward pass. Outputs that do not exist are zeros, terms that do not exist are left as they are.
+// Blocks of a weight in the shapes that a product takes. A tile of floats: tile[term * 16 + output], outputs being rows of the weight in the
+// forward pass and columns in the backward pass; a tile of words: pairs of terms as weight.h has them for bf16. Outputs that do not exist are
+// zeros, terms that do not exist are left as they are.
 
 namespace elm::ELM_PATH {
 
 /// Floats of a tile.
 constexpr int tile_size = block_terms * panel_rows;
+
+struct FloatTile {
+    static constexpr int term_size = panel_rows * 4;
+    static constexpr int rows = tile_rows, wide_rows = wide_tile_rows;
+    static ELM_INLINE int height(int left) { return tile_height(left); }
+    /// Part j of a term's outputs; p is where an even term stands, and i is 1 for the term after it.
+    static ELM_INLINE Part part(const uint8_t* p, int i, int j) { return part_load(p + (i * panel_rows + j * part_width) * 4); }
+};
+
+/// Half the size of a tile of floats and with less work to make, for products of few rows. The first word of a pair comes into the upper half of
+/// its lane by reading two bytes before it: a tile begins two bytes behind the start of its memory at least.
+struct WordTile {
+    static constexpr int term_size = panel_rows * 2;
+    static constexpr int rows = word_tile_rows, wide_rows = 0;
+    static ELM_INLINE int height(int left) { return word_tile_height(left); }
+    static ELM_INLINE Part part(const uint8_t* p, int i, int j) { return part_high_bf16(part_load(p + j * part_width * 4 - (i == 0 ? 2 : 0))); }
+};
 
 /// How a packed pair of columns becomes floats.
 struct PackedF32 {
@@ -38,6 +56,8 @@ struct PackedBF12 {
     static ELM_INLINE void load(const uint8_t* p, Table table, Lanes& first, Lanes& second) { part_pair_bf12(p, table, first.p, second.p); }
 };
 
+static int block_length(int size, int block) { return size - block * block_terms < block_terms ? size - block * block_terms : block_terms; }
+
 static ELM_INLINE int64_t block_number(const Weight& w, int panel, int block) { return static_cast<int64_t>(panel) * w.blocks() + block; }
 
 static ELM_INLINE const uint8_t* packed_block(const Weight& w, int panel, int block) {
@@ -57,6 +77,21 @@ static void restore_exceptions(const Weight& w, int64_t number, int begin, int c
         bits = (bits & 0x00ffffffu) | w.exceptions[i] >> 16 << 24;
         std::memcpy(out + at, &bits, sizeof bits);
     }
+}
+
+/// The tile of words of y = x W^T for a weight packed as bf12. Returns out.
+static const uint8_t* word_tile(const Weight& w, int panel, int block, uint8_t* out) {
+    const int64_t number = block_number(w, panel, block);
+    const HighBytes table = high_bytes(w.tables + number * table_entries);
+    const uint8_t* p = packed_block(w, panel, block);
+    const int pairs = (block_length(w.columns, block) + 1) / 2;
+    for (int pair = 0; pair < pairs; pair++)
+        part_words_bf12(p + pair * pair_size(Form::bf12), table, out + pair * 2 * WordTile::term_size);
+    for (uint32_t i = w.first[number]; i < w.first[number + 1]; i++) {
+        const int at = static_cast<int>(w.exceptions[i] & 0xffffu), column = at / panel_rows, row = at % panel_rows;
+        out[column / 2 * 2 * WordTile::term_size + row * 4 + column % 2 * 2 + 1] = static_cast<uint8_t>(w.exceptions[i] >> 16);
+    }
+    return out;
 }
 
 /// out[column * 16 + row] for the columns [2 begin, 2 (begin + pairs)) of a packed block.
@@ -97,17 +132,15 @@ static ELM_INLINE void transpose(const float* const rows[lane_count], int column
         }
 }
 
-static int block_length(int size, int block) { return size - block * block_terms < block_terms ? size - block * block_terms : block_terms; }
-
 /// The tile of y = x W^T: outputs are 16 rows of the weight, terms are the columns of a block. Returns out, or the weight itself where it lies so.
-static const float* forward_tile(const Weight& w, int panel, int block, float* out) {
+static const uint8_t* forward_tile(const Weight& w, int panel, int block, float* out) {
     const int terms = block_length(w.columns, block);
     if (w.packed) {
         if (w.form == Form::f32)
-            return reinterpret_cast<const float*>(packed_block(w, panel, block));
+            return packed_block(w, panel, block);
         if (terms > 0)  // a weight without columns has no blocks
             widen_packed(w, panel, block, 0, (terms + 1) / 2, out);
-        return out;
+        return bytes(out);
     }
     float widened[panel_rows][block_terms];
     const float* rows[panel_rows];
@@ -120,11 +153,11 @@ static const float* forward_tile(const Weight& w, int panel, int block, float* o
         rows[n] = widened[n];
     }
     transpose(rows, terms, out);
-    return out;
+    return bytes(out);
 }
 
 /// The tile of dx = dy W: outputs are 16 columns of the weight, terms are the rows of 8 panels.
-static const float* backward_tile(const Weight& w, int panel, int block, float* out) {
+static const uint8_t* backward_tile(const Weight& w, int panel, int block, float* out) {
     const int first_row = block * block_terms, terms = block_length(w.rows, block);
     const int first_column = panel * panel_rows, columns = w.columns - first_column < panel_rows ? w.columns - first_column : panel_rows;
     if (!w.packed) {
@@ -134,7 +167,7 @@ static const float* backward_tile(const Weight& w, int panel, int block, float* 
             for (int k = columns; k < panel_rows; k++)
                 out[n * panel_rows + k] = 0.0f;
         }
-        return out;
+        return bytes(out);
     }
     float widened[panel_rows][panel_rows] = {};
     const float* rows[panel_rows];
@@ -145,7 +178,7 @@ static const float* backward_tile(const Weight& w, int panel, int block, float* 
         widen_packed(w, (first_row + n) / panel_rows, first_column / block_terms, begin, (columns + 1) / 2, widened[0]);
         transpose(rows, panel_rows, out + n * panel_rows);
     }
-    return out;
+    return bytes(out);
 }
 
 }  // namespace elm::ELM_PATH
