@@ -189,9 +189,13 @@ static ELM_INLINE int group_count(int rows) { return (rows + tile_rows - 1) / ti
 /// Floats of a group of rows in one block.
 constexpr int group_size = block_terms * tile_rows;
 
+/// Fewer rows than this are taken as they lie, and few terms are, too.
+constexpr int few_rows = 4 * tile_rows;
+constexpr int few_terms = 2 * block_terms;
+
 /// Floats of the rows laid out in groups; 0 where they are better taken as they lie.
 static int64_t arranged_size(int rows, int terms) {
-    return tile_rows > 1 && rows >= 4 * tile_rows ? static_cast<int64_t>(block_count(terms)) * group_count(rows) * group_size : 0;
+    return tile_rows > 1 && rows >= few_rows && terms > few_terms ? static_cast<int64_t>(block_count(terms)) * group_count(rows) * group_size : 0;
 }
 
 /// Rows of a group.
