@@ -66,6 +66,39 @@ static void transpose_keys(const float* rows, int64_t stride, int keys, int size
                 out[d * key_block + key + i] = 0.0f;
 }
 
+/// Scores of V vectors q[v * size + d] with up to key_block keys, which are turned in registers; size is a multiple of 4. The scores up to the
+/// next multiple of 16 are those of the last key once more.
+template <int V>
+static ELM_NOINLINE void few_scores(const float* q, const float* rows, int64_t stride, int keys, int size, float* scores, int64_t score_stride) {
+    for (int key = 0; key < keys; key += lane_count) {
+        const float* from[lane_count];
+        for (int i = 0; i < lane_count; i++)
+            from[i] = rows + (key + i < keys ? key + i : keys - 1) * stride;
+        Lanes chain[V];
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            chain[v] = zero();
+        for (int d = 0; d < size; d += 4) {
+            Part columns[parts][4];
+            ELM_UNROLL
+            for (int j = 0; j < parts; j++)
+                part_transpose4(from + j * part_width, d, columns[j]);
+            ELM_UNROLL
+            for (int c = 0; c < 4; c++)
+                ELM_UNROLL
+                for (int v = 0; v < V; v++) {
+                    const Part s = part_set(q[v * size + d + c]);
+                    ELM_UNROLL
+                    for (int j = 0; j < parts; j++)
+                        chain[v].p[j] = part_fma(s, columns[j][c], chain[v].p[j]);
+                }
+        }
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            store(scores + v * score_stride + key, chain[v]);
+    }
+}
+
 /// The rows [row_begin, row_end) of x as vectors (row, head of the group of a key head) behind each other.
 static void pack_vectors(const AttentionArgs& a, const float* x, int64_t row_begin, int64_t row_end, int key_head, float* out) {
     const int64_t width = static_cast<int64_t>(a.query_heads) * a.head_size, part = static_cast<int64_t>(group_of(a)) * a.head_size;
@@ -114,10 +147,18 @@ static void tile_scores_of(const AttentionArgs& a, const ForwardTile& t, const f
     for (int r = 0; r < run_count; r++)
         for (int first = 0; first < runs[r].count; first += key_block) {
             const int keys = runs[r].count - first < key_block ? runs[r].count - first : key_block;
-            transpose_keys(k + (runs[r].first + static_cast<int64_t>(first)) * k_stride, k_stride, keys, a.head_size, t.transposed);
-            axpy({t.q + vector * a.head_size, a.head_size, 1, t.transposed, key_block, a.head_size,
-                t.scores + vector * t.stride + at, t.stride},
-                      vectors, (keys + 15) & ~15, Start::zero);
+            const float* rows = k + (runs[r].first + static_cast<int64_t>(first)) * k_stride;
+            const float* q = t.q + vector * a.head_size;
+            float* scores = t.scores + vector * t.stride + at;
+            switch (a.head_size % 4 == 0 ? vectors : 0) {
+            case 1: few_scores<1>(q, rows, k_stride, keys, a.head_size, scores, t.stride); break;
+            case 2: few_scores<2>(q, rows, k_stride, keys, a.head_size, scores, t.stride); break;
+            case 3: few_scores<3>(q, rows, k_stride, keys, a.head_size, scores, t.stride); break;
+            case 4: few_scores<4>(q, rows, k_stride, keys, a.head_size, scores, t.stride); break;
+            default:
+                transpose_keys(rows, k_stride, keys, a.head_size, t.transposed);
+                axpy({q, a.head_size, 1, t.transposed, key_block, a.head_size, scores, t.stride}, vectors, (keys + 15) & ~15, Start::zero);
+            }
             at += keys;
         }
 }

@@ -19,59 +19,51 @@ struct Axpy {
     int64_t out_row;  // floats
 };
 
-/// R rows, V vectors wide; `last` columns of the last vector exist.
-template <int R, int V>
-static ELM_INLINE void axpy_tile(const float* a, int64_t a_row, int64_t a_step, const float* w, int64_t w_stride, int count, Start start,
-                                 float* out, int64_t out_row, int last) {
-    Lanes acc[R][V];
+/// One term more for R rows, V vectors wide, of which the last has `last` columns.
+template <int R, int V, bool Whole>
+static ELM_INLINE void axpy_term(const float* a, int64_t a_row, const float* w, int last, Lanes (&chain)[R][V]) {
+    keep_order();
+    Lanes b[V];
+    ELM_UNROLL
+    for (int v = 0; v < V; v++)
+        b[v] = Whole || v < V - 1 ? load(w + v * lane_count) : load(w + v * lane_count, last);
+    ELM_UNROLL
+    for (int r = 0; r < R; r++) {
+        const Part s = part_set(a[r * a_row]);
+        ELM_UNROLL
+        for (int v = 0; v < V; v++)
+            ELM_UNROLL
+            for (int j = 0; j < parts; j++)
+                part_chain(s, b[v].p[j], chain[r][v].p[j]);
+    }
+}
+
+/// R rows, V vectors wide; `last` columns of the last vector exist, all of them where Whole. Never inlined, as product_tile.
+template <int R, int V, bool Whole>
+static ELM_NOINLINE void axpy_tile(const Axpy& t, const float* a, const float* w, float* out, int last, Start start) {
+    Lanes chain[R][V];
     ELM_UNROLL
     for (int r = 0; r < R; r++)
         ELM_UNROLL
         for (int v = 0; v < V; v++)
-            acc[r][v] = zero();
+            chain[r][v] = zero();
     if (start == Start::resume)
         ELM_UNROLL
         for (int r = 0; r < R; r++)
             ELM_UNROLL
             for (int v = 0; v < V; v++)
-                acc[r][v] = load(out + r * out_row + v * lane_count, v == V - 1 ? last : lane_count);
-    if (last == lane_count) {
-        for (int n = 0; n < count; n++, a += a_step, w += w_stride) {
-            Lanes b[V];
-            ELM_UNROLL
-            for (int v = 0; v < V; v++)
-                b[v] = load(w + v * lane_count);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                const Lanes s = set(a[r * a_row]);
-                ELM_UNROLL
-                for (int v = 0; v < V; v++)
-                    acc[r][v] = fma(s, b[v], acc[r][v]);
-            }
-        }
-    } else {
-        for (int n = 0; n < count; n++, a += a_step, w += w_stride) {
-            Lanes b[V];
-            ELM_UNROLL
-            for (int v = 0; v < V; v++)
-                b[v] = v == V - 1 ? load(w + v * lane_count, last) : load(w + v * lane_count);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                const Lanes s = set(a[r * a_row]);
-                ELM_UNROLL
-                for (int v = 0; v < V; v++)
-                    acc[r][v] = fma(s, b[v], acc[r][v]);
-            }
-        }
-    }
+                chain[r][v] = Whole || v < V - 1 ? load(out + r * t.out_row + v * lane_count) : load(out + r * t.out_row + v * lane_count, last);
+    const int64_t a_row = t.a_row, a_step = t.a_step, w_stride = t.w_stride;
+    for (int n = t.count; n > 0; n--, a += a_step, w += w_stride)
+        axpy_term<R, V, Whole>(a, a_row, w, last, chain);
     ELM_UNROLL
     for (int r = 0; r < R; r++)
         ELM_UNROLL
-        for (int v = 0; v < V; v++) {
-            float* to = out + r * out_row + v * lane_count;
-            const int n = v == V - 1 ? last : lane_count;
-            store(to, acc[r][v], n);
-        }
+        for (int v = 0; v < V; v++)
+            if (Whole || v < V - 1)
+                store(out + r * t.out_row + v * lane_count, chain[r][v]);
+            else
+                store(out + r * t.out_row + v * lane_count, chain[r][v], last);
 }
 
 /// Vectors of a tile of R rows: few rows take more where the path has registers for it, so that enough sums run side by side.
@@ -88,8 +80,12 @@ static void axpy_row_tile(const Axpy& t, int64_t row, int columns, Start start) 
         const int last = rest - (vectors - 1) * lane_count;
         const float* w = t.w + k;
         const auto tile = [&]<int V>() {
-            if constexpr (V <= tile_columns<R>)
-                axpy_tile<R, V>(a, t.a_row, t.a_step, w, t.w_stride, t.count, start, out + k, t.out_row, last);
+            if constexpr (V <= tile_columns<R>) {
+                if (last == lane_count)
+                    axpy_tile<R, V, true>(t, a, w, out + k, last, start);
+                else
+                    axpy_tile<R, V, false>(t, a, w, out + k, last, start);
+            }
         };
         switch (vectors) {
         case 1: tile.template operator()<1>(); break;
