@@ -1,8 +1,7 @@
 // Log-probabilities of target tokens under softmax(hidden W^T / temperature), and what their gradient needs; the [rows, vocabulary] matrix of logits lies only in registers, tile by tile.
-// Limit: the FLOPs of the product, 2 rows vocabulary d forward; backward three times that (log-sum-exp, probabilities, and dlogits W through linear_backward_* of linear.cu).
+// Limit: the FLOPs of the product, 2 rows vocabulary d; with the gradient three times that: the logits once more, as only their statistics were kept, and dlogits W through linear_backward_* of linear.cu.
 //   hidden [rows, d], W [vocabulary, d] BF16; targets I32 [rows]; everything else F32, dlogits BF16.
-// A target outside [0, vocabulary) is compared, never followed: its log-probability is NaN, and its gradient has the part of the probabilities alone. weights, where given, are d(loss)/d(logprobs):
-// a tile of rows that all have weight 0 is left out (its part of the partials, of the log-sum-exp and of dlogits is not written).
+// A target outside [0, vocabulary) is compared, never followed: its log-probability is NaN, and its gradient has the part of the probabilities alone.
 #include "tile.h"
 
 // Of a set of scaled logits z: the largest, the sum of exp(z - largest), and of (z - largest) exp(z - largest); and the target's z where it is in the set, else 0.
@@ -26,12 +25,11 @@ ELM_DEV void unite(SoftmaxPart& s, const SoftmaxPart& other) {
 
 // Grid: a block for each tile of [rows, vocabulary]. partials [column tiles][rows] gets the statistics of each row within each tile.
 template <class Tile, bool Aligned>
-ELM_DEV void head_statistics(const bf16* hidden, const bf16* w, const int* targets, float inverse_temperature, const float* weights, SoftmaxPart* partials, int rows, int vocabulary, int d) {
+ELM_DEV void head_statistics(const bf16* hidden, const bf16* w, const int* targets, float inverse_temperature, SoftmaxPart* partials, int rows, int vocabulary, int d) {
   unsigned char* shared = (unsigned char*)ELM_DYN_SMEM();
   int down, across;
   tile_of_block(blockIdx.x, (rows + Tile::rows - 1) / Tile::rows, (vocabulary + Tile::columns - 1) / Tile::columns, down, across);
   const int row0 = down * Tile::rows, column0 = across * Tile::columns;
-  if (weights && !any_weight(weights, row0, Tile::rows, rows, shared)) return;
   typename Tile::Sums sums;
   multiply_tile<Tile, false, Aligned>(hidden, d, row0, rows, w, d, column0, vocabulary, 0, d, sums, shared);
 
@@ -84,8 +82,8 @@ ELM_DEV void head_statistics(const bf16* hidden, const bf16* w, const int* targe
 
 #define HEAD_STATISTICS(name, Tile, blocks, aligned)                                                                                                                       \
   extern "C" __global__ void __launch_bounds__(Tile::threads, blocks) name(const bf16* hidden, const bf16* w, const int* targets, float inverse_temperature,               \
-                                                                           const float* weights, SoftmaxPart* partials, int rows, int vocabulary, int d) {                     \
-    head_statistics<Tile, aligned>(hidden, w, targets, inverse_temperature, weights, partials, rows, vocabulary, d);                                                       \
+                                                                           SoftmaxPart* partials, int rows, int vocabulary, int d) {                                       \
+    head_statistics<Tile, aligned>(hidden, w, targets, inverse_temperature, partials, rows, vocabulary, d);                                                                \
   }                                                                                                                                                                        \
   ELM_KERNEL(name)
 
@@ -93,43 +91,42 @@ HEAD_STATISTICS(head_statistics_large, LargeTile, 2, true)
 HEAD_STATISTICS(head_statistics_small, SmallTile, 3, true)
 HEAD_STATISTICS(head_statistics_unaligned, SmallTile, 3, false)
 
-// Unites the statistics of all column tiles: the target's log-probability, the entropy, the log-sum-exp of the scaled logits; each output may be absent. Rows with weight 0 are left out.
+// Unites the statistics of all column tiles: the target's log-probability, the entropy, the log-sum-exp of the scaled logits; each but the first output may be absent.
 // 256 threads: 32 rows a block, eight threads for each row that take the tiles in turn.
-extern "C" __global__ void __launch_bounds__(256) head_merge(const SoftmaxPart* __restrict__ partials, const int* __restrict__ targets, const float* weights, float* logprobs, float* entropy, float* log_sum,
+extern "C" __global__ void __launch_bounds__(256) head_merge(const SoftmaxPart* __restrict__ partials, const int* __restrict__ targets, float* logprobs, float* entropy, float* log_sum,
                                                              int tiles, int rows, int vocabulary) {
   __shared__ SoftmaxPart parts[8][kWarp];
   const int lane = threadIdx.x % kWarp, slice = threadIdx.x / kWarp, row = blockIdx.x * kWarp + lane;
-  const bool taken = row < rows && (!weights || weights[row] != 0.f);
   SoftmaxPart s{-infinity(), 0.f, 0.f, 0.f};
-  if (taken)
+  if (row < rows)
     for (int t = slice; t < tiles; t += 8) unite(s, partials[(size_t)t * rows + row]);
   parts[slice][lane] = s;
   __syncthreads();
-  if (slice != 0 || !taken) return;
+  if (slice != 0 || row >= rows) return;
   for (int other = 1; other < 8; other++) unite(s, parts[other][lane]);
   const float log_of_sum = log2_approx(s.sum) * kLn2;
   if (log_sum) log_sum[row] = s.largest + log_of_sum;
-  if (logprobs) logprobs[row] = targets[row] >= 0 && targets[row] < vocabulary ? s.target - s.largest - log_of_sum : not_a_number();
+  logprobs[row] = targets[row] >= 0 && targets[row] < vocabulary ? s.target - s.largest - log_of_sum : not_a_number();
   if (entropy) entropy[row] = log_of_sum - s.moment / s.sum;
 }
 ELM_KERNEL(head_merge)
 
 namespace {
-// dlogits = weight / temperature ([v = target] - exp(z / temperature - log_sum)) from the logits z; columns count from the first vocabulary entry of the chunk.
+// dlogits = 1 / temperature ([v = target] - exp(z / temperature - log_sum)) from the logits z; columns count from the first vocabulary entry of the chunk.
 struct Gradient {
   const int* targets;
-  const float *log_sum, *weights;
+  const float* log_sum;
   float inverse_temperature;
   int first;
   template <int N> struct OfColumns {
     const Gradient& gradient;
     int column;
     __device__ void operator()(int row, float (&v)[N]) const {
-      const float weight = gradient.weights[row] * gradient.inverse_temperature, log_of_sum = weight != 0.f ? gradient.log_sum[row] : 0.f;
+      const float log_of_sum = gradient.log_sum[row];
       const int target = gradient.targets[row] - gradient.first - column;
 #pragma unroll
       for (int e = 0; e < N; e++)
-        v[e] = weight != 0.f ? weight * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * gradient.inverse_temperature - log_of_sum) * kLog2E)) : 0.f;
+        v[e] = gradient.inverse_temperature * ((e == target ? 1.f : 0.f) - exp2_approx((v[e] * gradient.inverse_temperature - log_of_sum) * kLog2E));
     }
   };
   template <int N> __device__ OfColumns<N> of_columns(int column) const { return {*this, column}; }
@@ -143,7 +140,6 @@ ELM_DEV void head_gradient(const bf16* hidden, const bf16* w, const Gradient& gr
   int down, across;
   tile_of_block(blockIdx.x, (rows + Tile::rows - 1) / Tile::rows, (columns + Tile::columns - 1) / Tile::columns, down, across);
   const int row0 = down * Tile::rows, column0 = across * Tile::columns;
-  if (!any_weight(gradient.weights, row0, Tile::rows, rows, shared)) return;
   typename Tile::Sums sums;
   multiply_tile<Tile, false, Aligned>(hidden, d, row0, rows, w, d, column0, columns, 0, d, sums, shared);
   store_tile<Tile>(sums, dlogits, stride, row0, rows, column0, columns, false, shared, gradient);
@@ -151,9 +147,9 @@ ELM_DEV void head_gradient(const bf16* hidden, const bf16* w, const Gradient& gr
 
 #define HEAD_GRADIENT(name, Tile, blocks, aligned)                                                                                                                         \
   extern "C" __global__ void __launch_bounds__(Tile::threads, blocks) name(const bf16* hidden, const bf16* w, const int* targets, const float* log_sum,                    \
-                                                                           const float* weights, float inverse_temperature, int first, bf16* dlogits, int stride,          \
-                                                                           int rows, int columns, int d) {                                                                 \
-    head_gradient<Tile, aligned>(hidden, w, Gradient{targets, log_sum, weights, inverse_temperature, first}, dlogits, stride, rows, columns, d);                           \
+                                                                           float inverse_temperature, int first, bf16* dlogits, int stride, int rows,                      \
+                                                                           int columns, int d) {                                                                           \
+    head_gradient<Tile, aligned>(hidden, w, Gradient{targets, log_sum, inverse_temperature, first}, dlogits, stride, rows, columns, d);                                    \
   }                                                                                                                                                                        \
   ELM_KERNEL(name)
 

@@ -6,40 +6,34 @@
 #include "tile.h"
 
 namespace {
-// What follows the product: the bias; and a row with weight 0 is 0, whatever the product.
+// What follows the product: the bias.
 struct Finish {
   const void* bias;
   int bias_type, columns;
-  const float* weights;
   template <int N> struct OfColumns {
     float bias[N];
-    const float* weights;
-    __device__ void operator()(int row, float (&v)[N]) const {
-      const bool counts = !weights || weights[row] != 0.f;
+    __device__ void operator()(int, float (&v)[N]) const {
 #pragma unroll
-      for (int e = 0; e < N; e++) v[e] = counts ? v[e] + bias[e] : 0.f;
+      for (int e = 0; e < N; e++) v[e] += bias[e];
     }
   };
   template <int N> __device__ OfColumns<N> of_columns(int column) const {
     OfColumns<N> of;
 #pragma unroll
     for (int e = 0; e < N; e++) of.bias[e] = column + e < columns ? load_typed(bias, bias_type, column + e) : 0.f;
-    of.weights = weights;
     return of;
   }
 };
 }  // namespace
 
 // Grid: (tiles, splits). Several splits of `split_depth` each write F32 partial products [splits][rows, columns] to y, for linear_sum; then bias and accumulate are left out.
-// weights [rows], where given: rows with weight 0 become 0 (or stay as they are); a tile of nothing else costs nothing.
 template <class Tile, bool Transposed, bool Aligned>
 ELM_DEV void linear(const bf16* a, int a_stride, const bf16* b, int b_stride, const Finish& finish, void* y, int y_type, int accumulate, int rows, int columns, int depth, int split_depth) {
   unsigned char* shared = (unsigned char*)ELM_DYN_SMEM();
   int down, across;
   tile_of_block(blockIdx.x, (rows + Tile::rows - 1) / Tile::rows, (columns + Tile::columns - 1) / Tile::columns, down, across);
   const int row0 = down * Tile::rows, column0 = across * Tile::columns, first = blockIdx.y * split_depth;
-  int last = depth - first < split_depth ? depth : first + split_depth;
-  if (finish.weights && !any_weight(finish.weights, row0, Tile::rows, rows, shared)) last = first;
+  const int last = depth - first < split_depth ? depth : first + split_depth;
   typename Tile::Sums sums;
   multiply_tile<Tile, Transposed, Aligned>(a, a_stride, row0, rows, b, b_stride, column0, columns, first, last, sums, shared);
   if (y_type == 1) store_tile<Tile>(sums, (float*)y + (size_t)blockIdx.y * rows * columns, columns, row0, rows, column0, columns, accumulate, shared, finish);
@@ -49,8 +43,8 @@ ELM_DEV void linear(const bf16* a, int a_stride, const bf16* b, int b_stride, co
 #define LINEAR(name, Tile, blocks, transposed, aligned)                                                                                                                                 \
   extern "C" __global__ void __launch_bounds__(Tile::threads, blocks)                                                                                                                   \
       name(const bf16* a, int a_stride, const bf16* b, int b_stride, const void* bias, int bias_type, void* y, int y_type, int accumulate, int rows, int columns, int depth,            \
-           int split_depth, const float* weights) {                                                                                                                                     \
-    linear<Tile, transposed, aligned>(a, a_stride, b, b_stride, Finish{bias, bias_type, columns, weights}, y, y_type, accumulate, rows, columns, depth, split_depth);                     \
+           int split_depth) {                                                                                                                                                           \
+    linear<Tile, transposed, aligned>(a, a_stride, b, b_stride, Finish{bias, bias_type, columns}, y, y_type, accumulate, rows, columns, depth, split_depth);                            \
   }                                                                                                                                                                                     \
   ELM_KERNEL(name)
 

@@ -203,18 +203,3 @@ ELM_DEV void tile_of_block(int block, int tiles_down, int tiles_across, int& dow
   down = first + within % height;
   across = within / height;
 }
-
-// True for all threads of the block when any of weights[row0 .. row0 + count) within [0, rows) is not 0. `shared` (128 bytes) may be used again after the call.
-ELM_DEV bool any_weight(const float* weights, int row0, int count, int rows, unsigned char* shared) {
-  int found = 0;
-  for (int i = threadIdx.x; i < count; i += blockDim.x)
-    if (row0 + i < rows && weights[row0 + i] != 0.f) found = 1;
-  unsigned* flags = (unsigned*)shared;
-  const unsigned vote = __ballot_sync(kAllLanes, found);
-  if (threadIdx.x % kWarp == 0) flags[threadIdx.x / kWarp] = vote;
-  __syncthreads();
-  unsigned all = 0;
-  for (int w = 0; w < (int)blockDim.x / kWarp; w++) all |= flags[w];
-  __syncthreads();
-  return all != 0;
-}

@@ -44,6 +44,17 @@ static void add_all(const float* x, float* y, int64_t count) {
     }
 }
 
+static void scale_all(float factor, float* x, int64_t count) {
+    const Lanes f = set(factor);
+    int64_t i = 0;
+    for (; i + lane_count <= count; i += lane_count)
+        store(x + i, mul(load(x + i), f));
+    if (i < count) {
+        const int n = static_cast<int>(count - i);
+        store(x + i, mul(load(x + i, n), f), n);
+    }
+}
+
 /// 1 / (1 + exp(-x))
 static ELM_INLINE Lanes sigmoid(Lanes x) { return div(set(1.0f), add(set(1.0f), exp(negate(x)))); }
 

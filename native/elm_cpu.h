@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 /* Raised with every change of this header that an older caller would not survive. */
-#define ELM_ABI_VERSION 2
+#define ELM_ABI_VERSION 3
 
 typedef int32_t elm_status;
 enum {
@@ -114,6 +114,7 @@ ELM_API int64_t elm_matrix_bytes(const elm_matrix* matrix) ELM_NOEXCEPT;
 ELM_API elm_status elm_zero(elm_context*, elm_tensor x) ELM_NOEXCEPT;
 ELM_API elm_status elm_copy(elm_context*, elm_tensor source, elm_tensor destination) ELM_NOEXCEPT;
 ELM_API elm_status elm_add(elm_context*, elm_tensor x, elm_tensor y) ELM_NOEXCEPT;
+ELM_API elm_status elm_scale_rows(elm_context*, elm_tensor scales, elm_tensor x) ELM_NOEXCEPT;
 ELM_API elm_status elm_gather_rows(elm_context*, elm_tensor source, elm_tensor indices, elm_tensor destination) ELM_NOEXCEPT;
 ELM_API elm_status elm_scatter_rows(elm_context*, elm_tensor source, elm_tensor indices, elm_tensor destination) ELM_NOEXCEPT;
 ELM_API elm_status elm_scatter_add_rows(elm_context*, elm_tensor source, elm_tensor indices, elm_tensor destination) ELM_NOEXCEPT;
@@ -136,9 +137,7 @@ ELM_API elm_status elm_swiglu(elm_context*, elm_tensor gate, elm_tensor up, elm_
 ELM_API elm_status elm_swiglu_backward(elm_context*, elm_tensor gate, elm_tensor up, elm_tensor dy, elm_tensor dgate,
                                        elm_tensor dup) ELM_NOEXCEPT;
 ELM_API elm_status elm_log_probs(elm_context*, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature,
-                                 elm_tensor log_probs, elm_tensor entropy) ELM_NOEXCEPT;
-ELM_API elm_status elm_log_probs_backward(elm_context*, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature,
-                                          elm_tensor dlog_probs, elm_tensor dhidden) ELM_NOEXCEPT;
+                                 elm_tensor log_probs, elm_tensor entropy, elm_tensor gradient) ELM_NOEXCEPT;
 ELM_API elm_status elm_sample(elm_context*, elm_tensor logits, elm_tensor rows, elm_tensor tokens, elm_tensor log_probs) ELM_NOEXCEPT;
 ELM_API elm_status elm_pool_heads(elm_context*, elm_tensor x, elm_tensor ranges, int32_t head_size, elm_tensor y) ELM_NOEXCEPT;
 ELM_API elm_status elm_cosine_top_k(elm_context*, elm_tensor queries, elm_tensor keys, elm_tensor limits, int32_t terms, elm_tensor indices,

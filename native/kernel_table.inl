@@ -28,6 +28,7 @@ static constexpr Kernels table = {
     exp_all,
     widen,
     add_all,
+    scale_all,
     rms_norm,
     rms_norm_backward,
     product_block,

@@ -101,6 +101,8 @@ struct Kernels {
     void (*exp)(const float* x, float* y, int64_t count);
     void (*widen)(const uint8_t* source, int type, float* destination, int64_t count);
     void (*add)(const float* x, float* y, int64_t count);
+    /// x *= factor.
+    void (*scale)(float factor, float* x, int64_t count);
     void (*rms_norm)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
     void (*rms_norm_backward)(const RmsNormArgs&, int64_t row_begin, int64_t row_end);
     /// How a product of m rows and so many columns, with sums of so many terms, is best cut for a number of threads.

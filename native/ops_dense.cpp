@@ -1,6 +1,5 @@
 // Linear layers, and the vocabulary head: log-probabilities and their gradient in chunks of rows.
 #include <cmath>
-#include <cstring>
 
 #include "context.h"
 #include "packing.h"
@@ -117,15 +116,6 @@ LinearArgs head_args(const float* hidden, int rows, const elm_tensor& weight, fl
     return args;
 }
 
-/// The rows that a gradient reaches.
-int live_rows(const float* gradients, int m, int32_t* live) {
-    int count = 0;
-    for (int i = 0; i < m; i++)
-        if (gradients[i] != 0.0f)
-            live[count++] = i;
-    return count;
-}
-
 }  // namespace
 
 }  // namespace elm
@@ -166,7 +156,7 @@ elm_status elm_linear_backward(elm_context* context, elm_tensor dy, elm_tensor w
 }
 
 elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature,
-                         elm_tensor log_probs, elm_tensor entropy) noexcept {
+                         elm_tensor log_probs, elm_tensor entropy, elm_tensor gradient) noexcept {
     return guarded([&] {
         const int m = hidden.rows;
         const int64_t d = hidden.columns, vocabulary = weight.rows;
@@ -174,54 +164,25 @@ elm_status elm_log_probs(elm_context* context, elm_tensor hidden, elm_tensor wei
         const int step = head_rows(weight.rows, m);
         float* logits = context->shared_scratch[0].floats(step * vocabulary);
         const float factor = 1.0f / temperature;
+        const bool differentiates = gradient.data != nullptr;
         for (int first = 0; first < m; first += step) {
             const int rows = m - first < step ? m - first : step;
             LinearArgs head = head_args(f32(hidden) + first * d, rows, weight, logits);
             run_linear(*context, &head, 1);
-            context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 0.7, [&](int64_t begin, int64_t end, int) {
-                for (int64_t i = begin; i < end; i++) {
-                    const float* row = logits + i * vocabulary;
-                    const RowSoftmax softmax = context->kernels.softmax_row(row, vocabulary, factor, nullptr);
-                    f32(log_probs)[first + i] = row[i32(targets)[first + i]] * factor - softmax.largest - log_f32(softmax.sum);
-                    if (entropy.data != nullptr)
-                        f32(entropy)[first + i] = context->kernels.entropy_row(row, vocabulary, factor, softmax);
-                }
-            });
-        }
-    });
-}
-
-elm_status elm_log_probs_backward(elm_context* context, elm_tensor hidden, elm_tensor weight, elm_tensor targets, float temperature,
-                                  elm_tensor dlog_probs, elm_tensor dhidden) noexcept {
-    return guarded([&] {
-        const int m = hidden.rows;
-        const int64_t d = hidden.columns, vocabulary = weight.rows;
-        check_indices("target", i32(targets), m, 0, vocabulary);
-        int32_t* live = reinterpret_cast<int32_t*>(context->shared_scratch[2].floats(m));
-        const int live_count = live_rows(f32(dlog_probs), m, live);
-        elm_zero(context, dhidden);
-        const int step = head_rows(weight.rows, live_count);
-        float* logits = context->shared_scratch[0].floats(step * vocabulary);
-        float* rows_in = context->shared_scratch[1].floats(2 * step * d);
-        float* rows_out = rows_in + step * d;
-        const float factor = 1.0f / temperature;
-        for (int first = 0; first < live_count; first += step) {
-            const int rows = live_count - first < step ? live_count - first : step;
-            for (int i = 0; i < rows; i++)
-                std::memcpy(rows_in + i * d, f32(hidden) + live[first + i] * d, static_cast<size_t>(d) * 4);
-            LinearArgs head = head_args(rows_in, rows, weight, logits);
-            run_linear(*context, &head, 1);
-            context->parallel_by_cost(rows, static_cast<double>(vocabulary) * 1.2, [&](int64_t begin, int64_t end, int) {
+            context->parallel_by_cost(rows, static_cast<double>(vocabulary) * (differentiates ? 1.2 : 0.7), [&](int64_t begin, int64_t end, int) {
                 for (int64_t i = begin; i < end; i++) {
                     float* row = logits + i * vocabulary;
-                    const int64_t at = live[first + i];
+                    const int32_t target = i32(targets)[first + i];
                     const RowSoftmax softmax = context->kernels.softmax_row(row, vocabulary, factor, nullptr);
-                    context->kernels.softmax_gradient_row(row, vocabulary, factor, softmax, i32(targets)[at], f32(dlog_probs)[at] * factor);
+                    f32(log_probs)[first + i] = row[target] * factor - softmax.largest - log_f32(softmax.sum);
+                    if (entropy.data != nullptr)
+                        f32(entropy)[first + i] = context->kernels.entropy_row(row, vocabulary, factor, softmax);
+                    if (differentiates)  // last, as it takes the logits' place
+                        context->kernels.softmax_gradient_row(row, vocabulary, factor, softmax, target, factor);
                 }
             });
-            run_linear_backward(*context, {logits, vocabulary, nullptr, rows, weight_of(weight), rows_out, d, false});
-            for (int i = 0; i < rows; i++)
-                std::memcpy(f32(dhidden) + live[first + i] * d, rows_out + i * d, static_cast<size_t>(d) * 4);
+            if (differentiates)
+                run_linear_backward(*context, {logits, vocabulary, nullptr, rows, weight_of(weight), f32(gradient) + first * d, d, false});
         }
     });
 }

@@ -57,6 +57,19 @@ elm_status elm_add(elm_context* context, elm_tensor x, elm_tensor y) noexcept {
     });
 }
 
+elm_status elm_scale_rows(elm_context* context, elm_tensor scales, elm_tensor x) noexcept {
+    return guarded([&] {
+        const int64_t d = x.columns;
+        context->parallel_by_cost(x.rows, stream_cost(d * 8), [&](int64_t begin, int64_t end, int) {
+            for (int64_t i = begin; i < end; i++)
+                if (const float scale = f32(scales)[i]; scale != 0.0f)
+                    context->kernels.scale(scale, f32(x) + i * d, d);
+                else  // whatever the row holds
+                    std::memset(f32(x) + i * d, 0, static_cast<size_t>(d) * 4);
+        });
+    });
+}
+
 elm_status elm_gather_rows(elm_context* context, elm_tensor source, elm_tensor indices, elm_tensor destination) noexcept {
     return guarded([&] {
         const int64_t m = count(indices), d = source.columns;

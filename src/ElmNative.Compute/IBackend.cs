@@ -76,6 +76,10 @@ public interface IBackend : IDisposable
     /// <summary>y += x, elementwise, F32.</summary>
     void Add(Tensor x, Tensor y);
 
+    /// <summary>x[i, j] *= scales[i]; a row with scale 0 becomes 0, whatever it held, infinities and NaN included.</summary>
+    /// <param name="scales">F32 [1, m]</param><param name="x">F32 [m, d]</param>
+    void ScaleRows(Tensor scales, Tensor x);
+
     /// <summary>
     /// destination[i] = source[indices[i]] for i with indices[i] >= 0; other rows of the destination stay untouched. The embedding look-up: the source
     /// may be of a stored type and is widened.
@@ -156,18 +160,15 @@ public interface IBackend : IDisposable
     void SwiGluBackward(Tensor gate, Tensor up, Tensor dy, Tensor dgate, Tensor dup);
 
     /// <summary>
-    /// logprobs[i] = log softmax(hidden[i] W^T / temperature)[targets[i]], chunk by chunk of rows, so that the [m, vocabulary] matrix never exists whole.
-    /// On the CPU the same bits as <see cref="Linear"/> followed by the log-probability that <see cref="Sample"/> reports.
+    /// logprobs[i] = log softmax(hidden[i] W^T / temperature)[targets[i]], chunk by chunk, so that the [m, vocabulary] matrix never exists whole; and, where asked for, how each changes with its hidden state:
+    /// gradient[i] = d(logprobs[i])/d(hidden[i]) = 1/temperature sum_v ([v = target] - p_v) W_v. A backward pass multiplies that by d(loss)/d(logprobs[i]) (<see cref="ScaleRows"/>) instead of computing the logits
+    /// once more. On the CPU the log-probabilities have the same bits as <see cref="Linear"/> followed by the log-probability that <see cref="Sample"/> reports; everywhere they and the entropies have the same bits with
+    /// a gradient and without.
     /// </summary>
     /// <param name="hidden">A [m, d]</param><param name="weight">[vocabulary, d], any float type</param><param name="targets">I32 [1, m]</param>
     /// <param name="temperature">above 0</param><param name="logprobs">F32 [1, m]</param><param name="entropy">F32 [1, m], -sum p log p of the same distribution; or absent</param>
-    void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy);
-
-    /// <summary>
-    /// dhidden = d(loss)/d(hidden) of <see cref="LogProbs"/> for dlogprobs = d(loss)/d(logprobs): sum_v dlogprobs/temperature ([v = target] - p_v) W_v. Overwrites.
-    /// Rows with dlogprobs 0 cost nothing and become 0. hidden is A [m, d], dhidden F32 [m, d].
-    /// </summary>
-    void LogProbsBackward(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor dlogprobs, Tensor dhidden);
+    /// <param name="gradient">F32 [m, d], overwritten; or absent, which spares one product on the CPU and two on a GPU</param>
+    void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy, Tensor gradient);
 
     /// <summary>
     /// Draws one token from each row of logits. The candidates are those that top-k, then top-p, then min-p leave of softmax(logits/temperature); one is drawn by

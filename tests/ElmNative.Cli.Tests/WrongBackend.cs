@@ -37,6 +37,12 @@ internal sealed class WrongBackend(IBackend inner, bool zero) : IBackend
         Spoil(y);
     }
 
+    public void ScaleRows(Tensor scales, Tensor x)
+    {
+        inner.ScaleRows(scales, x);
+        Spoil(x);
+    }
+
     public void GatherRows(Tensor source, Tensor indices, Tensor destination)
     {
         inner.GatherRows(source, indices, destination);
@@ -130,16 +136,10 @@ internal sealed class WrongBackend(IBackend inner, bool zero) : IBackend
         Spoil(dup);
     }
 
-    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy)
+    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy, Tensor gradient)
     {
-        inner.LogProbs(hidden, weight, targets, temperature, logprobs, entropy);
-        Spoil(logprobs);
-    }
-
-    public void LogProbsBackward(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor dlogprobs, Tensor dhidden)
-    {
-        inner.LogProbsBackward(hidden, weight, targets, temperature, dlogprobs, dhidden);
-        Spoil(dhidden);
+        inner.LogProbs(hidden, weight, targets, temperature, logprobs, entropy, gradient);
+        Spoil(gradient.IsPresent ? gradient : logprobs);
     }
 
     public void Sample(Tensor logits, Tensor rows, Tensor tokens, Tensor logprobs)

@@ -99,8 +99,9 @@ public sealed class BackendTests
             cpu.AttentionBackward(plan, shape, x, k, v, y, logSum, x, z, dk, dv);
             cpu.SwiGlu(x, y, z);
             cpu.SwiGluBackward(x, x, x, y, z);
-            cpu.LogProbs(x, head, targets, 1, row, default);
-            cpu.LogProbsBackward(x, head, targets, 1, row, z);
+            cpu.LogProbs(x, head, targets, 1, row, default, default);
+            cpu.LogProbs(x, head, targets, 1, row, default, z);
+            cpu.ScaleRows(row, z);
             cpu.Linear(x, head, default, logits, false);
             cpu.Sample(logits, rows, targets, row);
             cpu.PoolHeads(x, ranges, 32, pooled);

@@ -29,6 +29,19 @@ public sealed class CudaRowTests
     }
 
     [TestMethod]
+    public void ScaleRowsMultipliesAndEmptiesRowsOfScaleZero()
+    {
+        using CudaBackend cuda = CudaDevice.Open();
+        foreach ((int m, int d) in new[] { (0, 4), (4, 0), (1, 1), (3, 15), (4, 16), (5, 17), (7, 130), (40, 64), (3, 2056), (3, 5003) })
+        {
+            (float[] scales, float[] before, float[] wanted) = RowTests.ScaledRows(m, d);
+            Tensor x = cuda.Put(before, m, d);
+            cuda.ScaleRows(cuda.Put(scales, 1, m), x);
+            SameBits(wanted, cuda.Get(x), $"{m}x{d}");
+        }
+    }
+
+    [TestMethod]
     public void CopyWidensEveryStoredValueExactlyAndKeepsEveryBitWithinAType()
     {
         using CudaBackend cuda = CudaDevice.Open();
@@ -123,6 +136,8 @@ public sealed class CudaRowTests
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Copy(x, stored));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Copy(x, wide));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.Copy(x, indices.Reshape(2, 1)));
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.ScaleRows(cuda.Blank(1, 3), x));
+        Assert.ThrowsExactly<ArgumentException>(() => cuda.ScaleRows(cuda.Blank(1, 2), half));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.GatherRows(x, indices, stored));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.ScatterRows(x, indices, half));
         Assert.ThrowsExactly<ArgumentException>(() => cuda.ScatterAddRows(half, indices, x));
@@ -329,6 +344,7 @@ public sealed class CudaRowTests
         {
             cuda.Copy(x, half);
             cuda.GatherRows(x, indices, half);
+            cuda.ScaleRows(pooled.Reshape(8, 1).Slice(0, 2).Reshape(1, 2), x);
             cuda.ScatterRows(x, indices, x);
             cuda.ScatterAddRows(x, indices, x);
             cuda.RmsNorm(x, weight, 1e-6f, half);

@@ -65,18 +65,15 @@ internal static class EveryOperation
     {
         const int m = 130, vocabulary = 719, d = 40;
         int[] targets = [.. Enumerable.Range(0, m).Select(i => i * 5 % vocabulary)];
-        float[] gradients = Normal(3, m);
-        gradients[4] = 0;
         Tensor hidden = backend.Put(Normal(1, m * d), m, d), weight = backend.Put(Normal(2, vocabulary * d), vocabulary, d, type, 1),
             target = backend.Put(targets, 1, m);
         foreach ((string what, Tensor head) in new[] { ($"{type}", weight), ($"{type} adopted", backend.Adopt(weight)) })
         {
-            Tensor logprobs = backend.Blank(1, m), entropy = backend.Blank(1, m), dhidden = backend.Blank(m, d);
-            backend.LogProbs(hidden, head, target, 0.7f, logprobs, entropy);
-            backend.LogProbsBackward(hidden, head, target, 0.7f, backend.Put(gradients, 1, m), dhidden);
+            Tensor logprobs = backend.Blank(1, m), entropy = backend.Blank(1, m), gradient = backend.Blank(m, d);
+            backend.LogProbs(hidden, head, target, 0.7f, logprobs, entropy, gradient);
             results[$"LogProbs {what}"] = backend.Get(logprobs);
             results[$"LogProbs entropy {what}"] = backend.Get(entropy);
-            results[$"LogProbsBackward {what}"] = backend.Get(dhidden);
+            results[$"LogProbs gradient {what}"] = backend.Get(gradient);
         }
     }
 
@@ -105,6 +102,10 @@ internal static class EveryOperation
         backend.Add(x, dy);
         backend.ScatterRows(y.Slice(0, 2), backend.Put([9, 5], 1, 2), dy);
         results["ScatterAddRows, Add, ScatterRows"] = backend.Get(dy);
+        float[] scales = Normal(5, m);
+        scales[4] = 0;
+        backend.ScaleRows(backend.Put(scales, 1, m), dy);
+        results["ScaleRows"] = backend.Get(dy);
     }
 
     private static void RunAttention(IBackend backend, Dictionary<string, float[]> results)

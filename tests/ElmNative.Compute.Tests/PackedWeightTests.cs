@@ -84,14 +84,13 @@ public sealed class PackedWeightTests
                 foreach (string kind in Kinds.Where(kind => kind != "any exponent"))
                 {
                     Tensor hidden = cpu.Put(Normal(1, m * k), m, k), plain = cpu.Put(Weights(kind, n, k, type), n, k, type, 1), adopted = cpu.Adopt(plain),
-                        targets = cpu.Put([.. Enumerable.Range(0, m).Select(i => i * 5 % n)], 1, m), slopes = cpu.Put(Normal(3, m), 1, m);
+                        targets = cpu.Put([.. Enumerable.Range(0, m).Select(i => i * 5 % n)], 1, m);
                     float[][] Head(Tensor weight)
                     {
-                        Tensor logprobs = cpu.Blank(1, m), alone = cpu.Blank(1, m), entropy = cpu.Blank(1, m), dhidden = cpu.Blank(m, k);
-                        cpu.LogProbs(hidden, weight, targets, 0.7f, logprobs, entropy);
-                        cpu.LogProbs(hidden, weight, targets, 0.7f, alone, default);
-                        cpu.LogProbsBackward(hidden, weight, targets, 0.7f, slopes, dhidden);
-                        return [cpu.Get(logprobs), cpu.Get(entropy), cpu.Get(alone), cpu.Get(dhidden)];
+                        Tensor logprobs = cpu.Blank(1, m), alone = cpu.Blank(1, m), entropy = cpu.Blank(1, m), gradient = cpu.Blank(m, k);
+                        cpu.LogProbs(hidden, weight, targets, 0.7f, logprobs, entropy, gradient);
+                        cpu.LogProbs(hidden, weight, targets, 0.7f, alone, default, default);
+                        return [cpu.Get(logprobs), cpu.Get(entropy), cpu.Get(alone), cpu.Get(gradient)];
                     }
                     foreach ((float[] wanted, float[] got) in Head(plain).Zip(Head(adopted)))
                         SameBits(wanted, got, $"{kind} {type} {m}x{n}x{k}");
@@ -292,8 +291,7 @@ public sealed class PackedWeightTests
             Assert.ThrowsExactly<ObjectDisposedException>(() => cpu.Linear(x, adopted, default, y, false));
             Assert.ThrowsExactly<ObjectDisposedException>(() => cpu.LinearBackward(y, adopted, x, false));
             Tensor target = cpu.Put([3], 1, 1), one = cpu.Put([1f], 1, 1);
-            Assert.ThrowsExactly<ObjectDisposedException>(() => cpu.LogProbs(x, adopted, target, 1, one, default));
-            Assert.ThrowsExactly<ObjectDisposedException>(() => cpu.LogProbsBackward(x, adopted, target, 1, one, x));
+            Assert.ThrowsExactly<ObjectDisposedException>(() => cpu.LogProbs(x, adopted, target, 1, one, default, default));
         }
     }
 
@@ -331,8 +329,7 @@ public sealed class PackedWeightTests
                 cpu.Linear(x.Slice(0, 1), adopted, default, y.Slice(0, 1), accumulate: true);
                 cpu.Linear(x, adopted.Slice(3, n - 3), default, y.Reshape(n, m).Slice(0, n - 3).Reshape(m, n - 3), accumulate: false);
                 cpu.LinearBackward(y, adopted, dx, accumulate: false);
-                cpu.LogProbs(x, adopted, targets, 1, row, entropy);
-                cpu.LogProbsBackward(x, adopted, targets, 1, row, dx);
+                cpu.LogProbs(x, adopted, targets, 1, row, entropy, dx);
                 cpu.GatherRows(adopted, targets, dx);
             }
             All();

@@ -121,8 +121,8 @@ internal static class Reference
         return (logprobs, entropy);
     }
 
-    public static double[] LogProbsBackward(double[] hidden, double[] w, int[] targets, double temperature, double[] dlogprobs,
-        int vocabulary, int d)
+    /// <summary>d(logprobs[i])/d(hidden[i]), row by row.</summary>
+    public static double[] LogProbsGradient(double[] hidden, double[] w, int[] targets, double temperature, int vocabulary, int d)
     {
         int m = targets.Length;
         double[] logits = Linear(hidden, w, null, m, vocabulary, d), dlogits = new double[m * vocabulary];
@@ -130,7 +130,7 @@ internal static class Reference
         {
             double[] p = Softmax(logits.AsSpan(i * vocabulary, vocabulary), temperature).P;
             for (int v = 0; v < vocabulary; v++)
-                dlogits[i * vocabulary + v] = dlogprobs[i] / temperature * ((v == targets[i] ? 1 : 0) - p[v]);
+                dlogits[i * vocabulary + v] = ((v == targets[i] ? 1 : 0) - p[v]) / temperature;
         }
         return LinearBackward(dlogits, w, m, vocabulary, d);
     }

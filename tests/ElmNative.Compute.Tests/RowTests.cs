@@ -30,6 +30,38 @@ public sealed class RowTests
     }
 
     [TestMethod]
+    public void ScaleRowsMultipliesAndEmptiesRowsOfScaleZero()
+    {
+        foreach (string path in Paths)
+            foreach (int threads in new[] { 1, 3 })
+            {
+                using CpuBackend cpu = new(threads, path);
+                foreach ((int m, int d) in new[] { (0, 4), (4, 0), (1, 1), (3, 15), (2, 16), (5, 17), (7, 131), (900, 64) })
+                {
+                    (float[] scales, float[] before, float[] wanted) = ScaledRows(m, d);
+                    Tensor x = cpu.Put(before, m, d);
+                    cpu.ScaleRows(cpu.Put(scales, 1, m), x);
+                    SameBits(wanted, cpu.Get(x), $"{path} with {threads} threads, {m}x{d}");
+                }
+            }
+    }
+
+    /// <summary>Scales, some of them 0; rows, those of scale 0 with infinities and NaN; and what they become.</summary>
+    internal static (float[] Scales, float[] Before, float[] Wanted) ScaledRows(int m, int d)
+    {
+        float[] scales = Normal(1, m), before = Normal(2, (long)m * d);
+        float[] special = [float.PositiveInfinity, float.NaN, float.NegativeInfinity];
+        for (int i = 0; i < m; i++)
+            if (i % 3 == 2)
+            {
+                scales[i] = i % 2 == 0 ? 0f : -0f;
+                for (int j = 0; j < d; j++)
+                    before[i * d + j] = special[j % 3];
+            }
+        return (scales, before, [.. before.Select((x, at) => scales[at / d] == 0 ? 0f : scales[at / d] * x)]);
+    }
+
+    [TestMethod]
     public void CopyWidensEveryStoredValueExactly()
     {
         ushort[] all = [.. Enumerable.Range(0, 1 << 16).Select(i => (ushort)i)];
@@ -91,7 +123,7 @@ public sealed class RowTests
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Rotary(rows, outside, table, 4, false, rows));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.RotaryStore(rows, rows, rows, cpu.Put([0, 1], 1, 2), table, 4, outside, rows, rows));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.PoolHeads(rows, cpu.Put([1, 2], 1, 2), 4, cpu.Blank(1, 4)));
-        Assert.ThrowsExactly<ArgumentException>(() => cpu.LogProbs(rows, table, outside, 1, cpu.Blank(1, 2), default));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.LogProbs(rows, table, outside, 1, cpu.Blank(1, 2), default, default));
     }
 
     [TestMethod]
@@ -102,6 +134,9 @@ public sealed class RowTests
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Add(wide, x));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Add(half, x));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Add(default, x));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.ScaleRows(cpu.Blank(1, 3), x));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.ScaleRows(cpu.Blank(1, 2), half));
+        Assert.ThrowsExactly<ArgumentException>(() => cpu.LogProbs(x, x, cpu.Put([0, 0], 1, 2), 1, cpu.Blank(1, 2), default, wide));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Linear(x, wide, default, x, false));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.RmsNorm(x, wide, 0, x));
         Assert.ThrowsExactly<ArgumentException>(() => cpu.Copy(x, half));

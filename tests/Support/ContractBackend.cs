@@ -124,6 +124,12 @@ public sealed unsafe class ContractBackend(IBackend cpu, ElementType activations
         Do(() => cpu.Add(x, y));
     }
 
+    public void ScaleRows(Tensor scales, Tensor x)
+    {
+        Float(scales, x);
+        Do(() => cpu.ScaleRows(scales, x));
+    }
+
     public void GatherRows(Tensor source, Tensor indices, Tensor destination)
     {
         Either(destination);
@@ -216,20 +222,12 @@ public sealed unsafe class ContractBackend(IBackend cpu, ElementType activations
         Do(w => cpu.SwiGluBackward(w.In(gate), w.In(up), w.In(dy), w.Out(dgate), w.Out(dup)));
     }
 
-    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy)
+    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy, Tensor gradient)
     {
         Activation(hidden);
         Weights(weight);
-        Float(logprobs, entropy);
-        Do(w => cpu.LogProbs(w.In(hidden), weight, targets, temperature, logprobs, entropy));
-    }
-
-    public void LogProbsBackward(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor dlogprobs, Tensor dhidden)
-    {
-        Activation(hidden);
-        Weights(weight);
-        Float(dlogprobs, dhidden);
-        Do(w => cpu.LogProbsBackward(w.In(hidden), weight, targets, temperature, dlogprobs, dhidden));
+        Float(logprobs, entropy, gradient);
+        Do(w => cpu.LogProbs(w.In(hidden), weight, targets, temperature, logprobs, entropy, gradient));
     }
 
     public void Sample(Tensor logits, Tensor rows, Tensor tokens, Tensor logprobs)

@@ -130,6 +130,9 @@ private:
         require(elm_scatter_add_rows(context_, x, ints(1, 9, {8, 8, 0, 1, 2, 3, 4, 5, 6}), y) == ELM_OK, "scatter_add_rows");
         require(elm_scatter_rows(context_, x, ints(1, 9, {8, 7, 6, 5, 4, 3, 2, 1, 0}), z) == ELM_OK, "scatter_rows");
         require(elm_add(context_, z, y) == ELM_OK, "add");
+        const elm_tensor scales = floats(1, 9);
+        static_cast<float*>(scales.data)[4] = 0;
+        require(elm_scale_rows(context_, scales, y) == ELM_OK, "scale_rows");
         require(elm_swiglu(context_, y, z, z) == ELM_OK, "swiglu");
         require(elm_swiglu_backward(context_, x, y, z, dy, z) == ELM_OK, "swiglu_backward");
         keep(z);
@@ -197,10 +200,10 @@ private:
 
     /// What products write: y and dx hold something before.
     struct Outputs {
-        elm_tensor y, dx, log_probs, entropy, dhidden;
+        elm_tensor y, dx, log_probs, entropy, gradient;
     };
     Outputs outputs(int m, int n, int k) { return {floats(m, n), floats(m, k), floats(1, m), floats(1, m), floats(m, k)}; }
-    Outputs copy_of(const Outputs& o) { return {copy_of(o.y), copy_of(o.dx), copy_of(o.log_probs), copy_of(o.entropy), copy_of(o.dhidden)}; }
+    Outputs copy_of(const Outputs& o) { return {copy_of(o.y), copy_of(o.dx), copy_of(o.log_probs), copy_of(o.entropy), copy_of(o.gradient)}; }
     elm_tensor copy_of(const elm_tensor& t) {
         return {arena_.copy(static_cast<const char*>(t.data), bytes_of(t)), t.type, t.rows, t.columns};
     }
@@ -210,16 +213,15 @@ private:
         // The values of any exponent are up to 2^128: factors that keep the sums finite.
         const float scale = kind == Kind::any ? 9.3132257e-10f : 1.0f;
         const elm_tensor weight = weights(kind, n, k), packed_weight = packed(weight), bias = floats(1, n, type_of(kind)),
-            x = floats(m, k, ELM_F32, scale), dy = floats(m, n, ELM_F32, scale), slopes = floats(1, m, ELM_F32, scale),
+            x = floats(m, k, ELM_F32, scale), dy = floats(m, n, ELM_F32, scale),
             targets = ints(1, m, std::vector<int32_t>(static_cast<size_t>(m), n - 1));
         const int accumulate = (m + n) % 2;
         const Outputs plain = outputs(m, n, k), packed = copy_of(plain);
         for (const auto& [w, out] : {std::pair{weight, plain}, {packed_weight, packed}}) {
             require(elm_linear(context_, x, w, bias, out.y, accumulate) == ELM_OK, "linear");
             require(elm_linear_backward(context_, dy, w, out.dx, accumulate) == ELM_OK, "linear_backward");
-            if (m * n * k < 150000) {  // the head is three products more
-                require(elm_log_probs(context_, x, w, targets, 0.9f, out.log_probs, out.entropy) == ELM_OK, "log_probs");
-                require(elm_log_probs_backward(context_, x, w, targets, 0.9f, slopes, out.dhidden) == ELM_OK, "log_probs_backward");
+            if (m * n * k < 150000) {  // the head is two products more
+                require(elm_log_probs(context_, x, w, targets, 0.9f, out.log_probs, out.entropy, out.gradient) == ELM_OK, "log_probs");
             }
             if (accumulate == 0) {
                 const elm_tensor once = floats(m, n), again = floats(m, n);
@@ -228,14 +230,14 @@ private:
                 same(out.y, once, "the first of two projections");
                 same(out.y, again, "the second of two projections");
             }
-            for (const elm_tensor& t : {out.y, out.dx, out.log_probs, out.entropy, out.dhidden})
+            for (const elm_tensor& t : {out.y, out.dx, out.log_probs, out.entropy, out.gradient})
                 keep(t);
         }
         same(plain.y, packed.y, "linear of a packed weight");
         same(plain.dx, packed.dx, "linear_backward of a packed weight");
         same(plain.log_probs, packed.log_probs, "log_probs of a packed weight");
         same(plain.entropy, packed.entropy, "entropy of a packed weight");
-        same(plain.dhidden, packed.dhidden, "log_probs_backward of a packed weight");
+        same(plain.gradient, packed.gradient, "the gradient of log_probs of a packed weight");
         release_packed(packed_weight);
         if (m > 0)
             sample(plain.y);

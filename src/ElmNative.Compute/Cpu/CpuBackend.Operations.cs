@@ -34,6 +34,14 @@ public sealed partial class CpuBackend
     }
 
     /// <inheritdoc/>
+    public void ScaleRows(Tensor scales, Tensor x)
+    {
+        Require.F32(x);
+        Require.Shape(scales, ElementType.F32, 1, x.Rows);
+        Check(NativeMethods.elm_scale_rows(Context, scales, x));
+    }
+
+    /// <inheritdoc/>
     public void GatherRows(Tensor source, Tensor indices, Tensor destination)
     {
         Require.F32(destination);
@@ -195,23 +203,15 @@ public sealed partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy)
+    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy, Tensor gradient)
     {
         CheckHead(hidden, weight, targets, temperature);
         Require.Shape(logprobs, ElementType.F32, 1, hidden.Rows);
         if (entropy.IsPresent)
             Require.Shape(entropy, ElementType.F32, 1, hidden.Rows);
-        Check(NativeMethods.elm_log_probs(Context, hidden, Packed(weight), targets, temperature, logprobs, entropy));
-        GC.KeepAlive(weight.Buffer);
-    }
-
-    /// <inheritdoc/>
-    public void LogProbsBackward(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor dlogprobs, Tensor dhidden)
-    {
-        CheckHead(hidden, weight, targets, temperature);
-        Require.Shape(dlogprobs, ElementType.F32, 1, hidden.Rows);
-        Require.Shape(dhidden, ElementType.F32, hidden.Rows, hidden.Columns);
-        Check(NativeMethods.elm_log_probs_backward(Context, hidden, Packed(weight), targets, temperature, dlogprobs, dhidden));
+        if (gradient.IsPresent)
+            Require.Shape(gradient, ElementType.F32, hidden.Rows, hidden.Columns);
+        Check(NativeMethods.elm_log_probs(Context, hidden, Packed(weight), targets, temperature, logprobs, entropy, gradient));
         GC.KeepAlive(weight.Buffer);
     }
 

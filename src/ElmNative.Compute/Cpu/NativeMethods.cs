@@ -48,7 +48,7 @@ internal struct NativeAdamWSettings
 internal static unsafe partial class NativeMethods
 {
     /// <summary>The version of the header that these declarations follow.</summary>
-    public const int AbiVersion = 2;
+    public const int AbiVersion = 3;
 
     /// <summary><c>ELM_MATRIX</c>: the type of a tensor whose data is a packed matrix.</summary>
     public const int PackedMatrix = 4;
@@ -74,6 +74,7 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library)] public static partial int elm_zero(nint context, NativeTensor x);
     [LibraryImport(Library)] public static partial int elm_copy(nint context, NativeTensor source, NativeTensor destination);
     [LibraryImport(Library)] public static partial int elm_add(nint context, NativeTensor x, NativeTensor y);
+    [LibraryImport(Library)] public static partial int elm_scale_rows(nint context, NativeTensor scales, NativeTensor x);
     [LibraryImport(Library)]
     public static partial int elm_gather_rows(nint context, NativeTensor source, NativeTensor indices, NativeTensor destination);
     [LibraryImport(Library)]
@@ -107,10 +108,7 @@ internal static unsafe partial class NativeMethods
         nint context, NativeTensor gate, NativeTensor up, NativeTensor dy, NativeTensor dgate, NativeTensor dup);
     [LibraryImport(Library)]
     public static partial int elm_log_probs(nint context, NativeTensor hidden, NativeTensor weight, NativeTensor targets, float temperature,
-        NativeTensor logProbs, NativeTensor entropy);
-    [LibraryImport(Library)]
-    public static partial int elm_log_probs_backward(nint context, NativeTensor hidden, NativeTensor weight, NativeTensor targets,
-        float temperature, NativeTensor dLogProbs, NativeTensor dHidden);
+        NativeTensor logProbs, NativeTensor entropy, NativeTensor gradient);
     [LibraryImport(Library)]
     public static partial int elm_sample(nint context, NativeTensor logits, NativeTensor rows, NativeTensor tokens, NativeTensor logProbs);
     [LibraryImport(Library)]

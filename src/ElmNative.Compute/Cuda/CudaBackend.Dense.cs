@@ -32,7 +32,7 @@ public sealed unsafe partial class CudaBackend
         else if (UsesOwnProducts || !TryCublasLt(x, weight, bias, y, accumulate))
         {
             Tiling tiling = TilingFor(x.Rows, weight.Rows, x.Columns, Aligned(x, x.Columns) && Aligned(weight, weight.Columns));
-            Multiply(backward: false, tiling, x, x.Columns, weight, bias, y, accumulate, x.Columns, PartialsOf(tiling, y), default);
+            Multiply(backward: false, tiling, x, x.Columns, weight, bias, y, accumulate, x.Columns, PartialsOf(tiling, y));
         }
     }
 
@@ -45,7 +45,7 @@ public sealed unsafe partial class CudaBackend
         if (dx.Count == 0 || (!UsesOwnProducts && TryCublasLtBackward(dy, weight, dx, accumulate)))
             return;
         Tiling tiling = TilingFor(dy.Rows, weight.Columns, dy.Columns, Aligned(dy, dy.Columns) && Aligned(weight, weight.Columns));
-        Multiply(backward: true, tiling, dy, dy.Columns, weight, default, dx, accumulate, dy.Columns, PartialsOf(tiling, dx), default);
+        Multiply(backward: true, tiling, dy, dy.Columns, weight, default, dx, accumulate, dy.Columns, PartialsOf(tiling, dx));
     }
 
     /// <summary>The product for few rows. The more columns, the more rows of the weight a block takes (8, 16 or 32), as long as there are blocks enough to fill the device.</summary>
@@ -66,8 +66,7 @@ public sealed unsafe partial class CudaBackend
     /// <param name="stride">at least <paramref name="depth"/></param><param name="weight">BF16 [n, k]</param><param name="bias">[1, columns], or absent</param><param name="c">F32 or BF16 [rows, columns]</param>
     /// <param name="accumulate">add to c instead of overwriting it</param><param name="depth">length of the reduction</param>
     /// <param name="partials">F32, <see cref="Tiling.Partials"/> elements at least; not touched where that is 0</param>
-    /// <param name="rowWeights">F32 [1, rows]: rows with weight 0 become 0 and tiles of such rows cost nothing; or absent</param>
-    private void Multiply(bool backward, Tiling tiling, Tensor a, int stride, Tensor weight, Tensor bias, Tensor c, bool accumulate, int depth, Tensor partials, Tensor rowWeights)
+    private void Multiply(bool backward, Tiling tiling, Tensor a, int stride, Tensor weight, Tensor bias, Tensor c, bool accumulate, int depth, Tensor partials)
     {
         bool split = tiling.Splits > 1;
         string kernel = (backward, tiling.Aligned, tiling.Large) switch
@@ -81,7 +80,7 @@ public sealed unsafe partial class CudaBackend
         };
         Get(kernel).Launch(new Grid(tiling.Tiles(c.Rows, c.Columns), tiling.Splits), tiling.Threads, tiling.Shared,
             a, stride, weight, weight.Columns, split ? default : bias, split ? 0 : TypeCode(bias), split ? partials : c, split ? 1 : TypeCode(c), accumulate && !split ? 1 : 0,
-            c.Rows, c.Columns, depth, tiling.SplitDepth, rowWeights);
+            c.Rows, c.Columns, depth, tiling.SplitDepth);
         if (split)
             Get("linear_sum").Launch(BlocksFor(c.Count), ElementThreads, 0, partials, tiling.Splits, bias, TypeCode(bias), c, TypeCode(c), accumulate ? 1 : 0, c.Rows, c.Columns);
     }

@@ -2,7 +2,7 @@ namespace ElmNative.Compute.Cuda;
 
 /// <content>
 /// The head: log-probabilities and their gradient. Kernels: kernels/head.cu, and the backward product of kernels/linear.cu. Logits exist tile by tile in registers; what lies in device memory are
-/// statistics of each row in each tile, and in the backward pass the gradient of a chunk of the vocabulary, both of a bounded size.
+/// statistics of each row in each tile, and then the gradients of a chunk of the vocabulary, both of a bounded size.
 /// </content>
 public sealed unsafe partial class CudaBackend
 {
@@ -12,75 +12,71 @@ public sealed unsafe partial class CudaBackend
     private const int StatisticsFloats = 4, MergeRows = 32;
 
     /// <inheritdoc/>
-    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy)
+    public void LogProbs(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logprobs, Tensor entropy, Tensor gradient)
     {
         CheckHead(hidden, weight, targets, temperature);
         Require.Shape(logprobs, ElementType.F32, 1, hidden.Rows);
         if (entropy.IsPresent)
             Require.Shape(entropy, ElementType.F32, 1, hidden.Rows);
+        if (gradient.IsPresent)
+            Require.Shape(gradient, ElementType.F32, hidden.Rows, hidden.Columns);
         if (hidden.Rows == 0)
-            return;
-        Tiling tiling = HeadTiling(hidden, weight);
-        int chunk = HeadRows(tiling, hidden.Rows, weight.Rows);
-        Tensor statistics = Workspace(StatisticsCount(tiling, chunk, weight.Rows));
-        for (int start = 0; start < hidden.Rows; start += chunk)
-        {
-            int rows = Math.Min(chunk, hidden.Rows - start);
-            Tensor rowTargets = Columns(targets, start, rows);
-            HeadStatistics(tiling, hidden.Slice(start, rows), weight, rowTargets, temperature, default, statistics);
-            HeadMerge(tiling, statistics, rowTargets, default, Columns(logprobs, start, rows), entropy.IsPresent ? Columns(entropy, start, rows) : default, default, weight.Rows);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void LogProbsBackward(Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor dlogprobs, Tensor dhidden)
-    {
-        CheckHead(hidden, weight, targets, temperature);
-        Require.Shape(dlogprobs, ElementType.F32, 1, hidden.Rows);
-        Require.Shape(dhidden, ElementType.F32, hidden.Rows, hidden.Columns);
-        if (dhidden.Count == 0)
             return;
         int vocabulary = weight.Rows;
         Tiling tiling = HeadTiling(hidden, weight);
-        int chunk = HeadRows(tiling, hidden.Rows, vocabulary);
-        int width = (int)Math.Min(Blocks(vocabulary, LargeTile), Math.Max(1, HeadWorkspace / sizeof(ushort) / chunk / LargeTile)) * LargeTile;
-        // Three parts: the rows' log-sum-exp; the statistics, then the chunk of dlogits; the partial sums of a split product.
-        long logSumFloats = WholeLines(chunk), dlogitsFloats = WholeLines(Math.Max(StatisticsCount(tiling, chunk, vocabulary), (long)chunk * width / 2));
-        long partialFloats = 0;
-        for (int start = 0; start < hidden.Rows; start += chunk)
-            for (int first = 0; first < vocabulary; first += width)
-            {
-                int rows = Math.Min(chunk, hidden.Rows - start), columns = Math.Min(width, vocabulary - first);
-                partialFloats = Math.Max(partialFloats, TilingFor(rows, hidden.Columns, columns, Aligned(weight, weight.Columns)).Partials(rows, hidden.Columns));
-            }
-        DeviceBuffer workspace = Workspace(logSumFloats + dlogitsFloats + partialFloats).Buffer!;
-        Tensor partials = new(workspace, (logSumFloats + dlogitsFloats) * sizeof(float), ElementType.F32, 1, 0);
+        int chunk = HeadRows(tiling, hidden.Rows, vocabulary), width = 0;
+        // The statistics, which with a gradient share their place with the chunk of dlogits; behind that, with a gradient, the rows' log-sum-exp and the partial sums of a split product.
+        bool differentiates = gradient.IsPresent && gradient.Count > 0;
+        long sharedFloats = StatisticsCount(tiling, chunk, vocabulary), logSumFloats = 0, partialFloats = 0;
+        if (differentiates)
+        {
+            width = (int)Math.Min(Blocks(vocabulary, LargeTile), Math.Max(1, HeadWorkspace / sizeof(ushort) / chunk / LargeTile)) * LargeTile;
+            sharedFloats = WholeLines(Math.Max(sharedFloats, (long)chunk * width / 2));
+            logSumFloats = WholeLines(chunk);
+            partialFloats = GradientPartials(hidden, weight, chunk, width);
+        }
+        DeviceBuffer workspace = Workspace(sharedFloats + logSumFloats + partialFloats).Buffer!;
+        Tensor statistics = new(workspace, 0, ElementType.F32, 1, 0), partials = new(workspace, (sharedFloats + logSumFloats) * sizeof(float), ElementType.F32, 1, 0);
         for (int start = 0; start < hidden.Rows; start += chunk)
         {
             int rows = Math.Min(chunk, hidden.Rows - start);
-            Tensor h = hidden.Slice(start, rows), rowTargets = Columns(targets, start, rows), rowWeights = Columns(dlogprobs, start, rows), dh = dhidden.Slice(start, rows);
-            Tensor logSum = new(workspace, 0, ElementType.F32, 1, rows), statistics = new(workspace, logSumFloats * sizeof(float), ElementType.F32, 1, 0);
-            HeadStatistics(tiling, h, weight, rowTargets, temperature, rowWeights, statistics);
-            HeadMerge(tiling, statistics, rowTargets, rowWeights, default, default, logSum, vocabulary);
-            for (int first = 0; first < vocabulary; first += width)
-            {
-                int columns = Math.Min(width, vocabulary - first), stride = (columns + 7) / 8 * 8;
-                Tensor part = weight.Slice(first, columns), dlogits = new(workspace, logSumFloats * sizeof(float), ElementType.BF16, rows, stride);
-                Get(tiling switch { { Aligned: false } => "head_gradient_unaligned", { Large: true } => "head_gradient_large", _ => "head_gradient_small" }).Launch(
-                    tiling.Tiles(rows, columns), tiling.Threads, tiling.Shared, h, part, rowTargets, logSum, rowWeights, 1 / temperature, first, dlogits, stride, rows, columns, h.Columns);
-                Multiply(backward: true, TilingFor(rows, hidden.Columns, columns, Aligned(weight, weight.Columns)), dlogits, stride, part, default, dh, accumulate: first > 0, columns, partials, rowWeights);
-            }
+            Tensor h = hidden.Slice(start, rows), rowTargets = Columns(targets, start, rows), logSum = differentiates ? new(workspace, sharedFloats * sizeof(float), ElementType.F32, 1, rows) : default;
+            Get(tiling switch { { Aligned: false } => "head_statistics_unaligned", { Large: true } => "head_statistics_large", _ => "head_statistics_small" }).Launch(
+                tiling.Tiles(rows, vocabulary), tiling.Threads, tiling.Shared, h, weight, rowTargets, 1 / temperature, statistics, rows, vocabulary, h.Columns);
+            Get("head_merge").Launch(Blocks(rows, MergeRows), 256, 0, statistics, rowTargets, Columns(logprobs, start, rows), entropy.IsPresent ? Columns(entropy, start, rows) : default, logSum,
+                Blocks(vocabulary, tiling.Size), rows, vocabulary);
+            if (differentiates)
+                HeadGradient(tiling, h, weight, rowTargets, temperature, logSum, gradient.Slice(start, rows), width, workspace, partials);
         }
     }
 
-    /// <summary>Queues the statistics of each row of logits in each tile.</summary>
-    private void HeadStatistics(Tiling tiling, Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor rowWeights, Tensor statistics) =>
-        Get(tiling switch { { Aligned: false } => "head_statistics_unaligned", { Large: true } => "head_statistics_large", _ => "head_statistics_small" }).Launch(
-            tiling.Tiles(hidden.Rows, weight.Rows), tiling.Threads, tiling.Shared, hidden, weight, targets, 1 / temperature, rowWeights, statistics, hidden.Rows, weight.Rows, hidden.Columns);
+    /// <summary>Queues the gradient of a chunk of rows: dlogits of <paramref name="width"/> entries of the vocabulary at a time, at the workspace's start, and their product with those rows of the weight.</summary>
+    private void HeadGradient(Tiling tiling, Tensor hidden, Tensor weight, Tensor targets, float temperature, Tensor logSum, Tensor gradient, int width, DeviceBuffer workspace, Tensor partials)
+    {
+        for (int first = 0; first < weight.Rows; first += width)
+        {
+            int columns = Math.Min(width, weight.Rows - first), stride = (columns + 7) / 8 * 8;
+            Tensor part = weight.Slice(first, columns), dlogits = new(workspace, 0, ElementType.BF16, hidden.Rows, stride);
+            Get(tiling switch { { Aligned: false } => "head_gradient_unaligned", { Large: true } => "head_gradient_large", _ => "head_gradient_small" }).Launch(
+                tiling.Tiles(hidden.Rows, columns), tiling.Threads, tiling.Shared, hidden, part, targets, logSum, 1 / temperature, first, dlogits, stride, hidden.Rows, columns, hidden.Columns);
+            Multiply(backward: true, GradientTiling(weight, hidden.Rows, columns), dlogits, stride, part, default, gradient, accumulate: first > 0, columns, partials);
+        }
+    }
 
-    /// <summary>Queues what unites the tiles' statistics; outputs may be absent.</summary>
-    private void HeadMerge(Tiling tiling, Tensor statistics, Tensor targets, Tensor rowWeights, Tensor logprobs, Tensor entropy, Tensor logSum, int vocabulary) =>
-        Get("head_merge").Launch(Blocks(targets.Columns, MergeRows), 256, 0, statistics, targets, rowWeights, logprobs, entropy, logSum, Blocks(vocabulary, tiling.Size), targets.Columns, vocabulary);
+    /// <summary>F32 elements that the products of any chunk of rows and of the vocabulary take for their partial sums.</summary>
+    private long GradientPartials(Tensor hidden, Tensor weight, int chunk, int width)
+    {
+        long most = 0;
+        for (int start = 0; start < hidden.Rows; start += chunk)
+            for (int first = 0; first < weight.Rows; first += width)
+            {
+                int rows = Math.Min(chunk, hidden.Rows - start);
+                most = Math.Max(most, GradientTiling(weight, rows, Math.Min(width, weight.Rows - first)).Partials(rows, hidden.Columns));
+            }
+        return most;
+    }
+
+    private Tiling GradientTiling(Tensor weight, int rows, int columns) => TilingFor(rows, weight.Columns, columns, Aligned(weight, weight.Columns));
 
     private Tiling HeadTiling(Tensor hidden, Tensor weight) =>
         TilingFor(hidden.Rows, weight.Rows, 0, Aligned(hidden, hidden.Columns) && Aligned(weight, weight.Columns));

@@ -1,7 +1,7 @@
 namespace ElmNative.Compute.Cuda;
 
 /// <content>
-/// Operations on rows: copies, norms, rotary embedding, SwiGLU, pooling. Kernels: kernels/{copy,gather,rms_norm,rotary,swiglu,fill_uniform,pool_heads}.cu. An index that the CPU refuses (a row, position,
+/// Operations on rows: copies, norms, rotary embedding, SwiGLU, pooling. Kernels: kernels/{copy,scale_rows,gather,rms_norm,rotary,swiglu,fill_uniform,pool_heads}.cu. An index that the CPU refuses (a row, position,
 /// slot or range outside its tensor) is passed over here: its row is not written.
 /// </content>
 public sealed unsafe partial class CudaBackend
@@ -30,6 +30,14 @@ public sealed unsafe partial class CudaBackend
             _ => throw new ArgumentException("the destination must be F32 or BF16 and the source of a float type, or both I32", nameof(destination)),
         };
         Get(kernel).Launch(BlocksFor((source.Count + 7) / 8), ElementThreads, 0, source, destination, source.Count);
+    }
+
+    /// <inheritdoc/>
+    public void ScaleRows(Tensor scales, Tensor x)
+    {
+        Require.F32(x);
+        Require.Shape(scales, ElementType.F32, 1, x.Rows);
+        Get("scale_rows_f32").Launch(RowShares(x.Rows, x.Columns), RowThreads, 0, scales, x, x.Columns);
     }
 
     /// <inheritdoc/>

@@ -11,11 +11,10 @@ public sealed class PackedPass : IDisposable
     private readonly LanguageModel model;
     private readonly IReadOnlyList<PackedTree> trees;
     private readonly PackedBatch batch;
-    private readonly float temperature;
     private readonly RentedTensors rent;
     private readonly LayerState[] layers;
     private readonly RowLayout layout;
-    private readonly Tensor predictingRows, targets, finalInput, finalHidden;
+    private readonly Tensor predictingRows, finalInput, logProbGradient;
     private readonly bool recomputes;
     private bool walkedBack;
 
@@ -23,7 +22,6 @@ public sealed class PackedPass : IDisposable
     {
         this.model = model;
         this.trees = trees;
-        this.temperature = temperature;
         IBackend backend = model.Backend;
         int hidden = model.HiddenSize;
         batch = new PackedBatch(trees, hidden, model.MaxPositions);
@@ -45,15 +43,17 @@ public sealed class PackedPass : IDisposable
             }
 
             predictingRows = rent.I32(1, count);
-            targets = rent.I32(1, count);
+            Tensor targets = rent.I32(1, count);
             backend.Upload<int>(batch.PredictingRows, predictingRows);
             backend.Upload<int>(batch.Targets, targets);
             finalInput = rent.F32(count, hidden);
-            finalHidden = rent.Activation(count, hidden);
+            Tensor finalHidden = rent.Activation(count, hidden);
             backend.GatherRows(layers[^1].Output, predictingRows, finalInput);
             backend.RmsNorm(finalInput, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, finalHidden);
             Tensor logProbs = rent.F32(1, count), entropy = rent.F32(1, count);
-            backend.LogProbs(finalHidden, model.Weights.Head, targets, temperature, logProbs, entropy);
+            // taken here, while the logits are there; the backward pass has only to scale its rows
+            logProbGradient = keepForBackward ? rent.F32(count, hidden) : default;
+            backend.LogProbs(finalHidden, model.Weights.Head, targets, temperature, logProbs, entropy, logProbGradient);
             LogProbs = Unpack(logProbs);
             Entropies = Unpack(entropy);
             if (!keepForBackward)
@@ -84,9 +84,9 @@ public sealed class PackedPass : IDisposable
         walkedBack = true;
         IBackend backend = model.Backend;
         int rows = batch.Rows, hidden = model.HiddenSize, count = batch.Targets.Length;
-        Tensor dLog = rent.F32(1, count), dFinal = rent.F32(count, hidden), dFinalInput = rent.F32(count, hidden), gradient = rent.F32(rows, hidden);
+        Tensor dLog = rent.F32(1, count), dFinal = logProbGradient, dFinalInput = rent.F32(count, hidden), gradient = rent.F32(rows, hidden);
         backend.Upload<float>(Pack(dLogProbs), dLog);
-        backend.LogProbsBackward(finalHidden, model.Weights.Head, targets, temperature, dLog, dFinal);
+        backend.ScaleRows(dLog, dFinal);
         backend.Zero(dFinalInput);
         backend.RmsNormBackward(finalInput, model.Weights.FinalNorm, model.Config.RmsNormEpsilon, dFinal, dFinalInput);
         backend.Zero(gradient);

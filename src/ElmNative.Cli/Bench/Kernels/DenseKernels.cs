@@ -8,6 +8,9 @@ internal static class DenseKernels
     /// <summary>What a float32 sum may be off, as a part of the sum of its terms' magnitudes.</summary>
     private const double SumError = 2e-6;
 
+    /// <summary>What a log-probability may be off.</summary>
+    private const double LogProbError = 2e-5;
+
     /// <summary>Products with more columns are logits, which are F32 on every device.</summary>
     private const int LargestLayer = 100_000;
 
@@ -63,41 +66,42 @@ internal static class DenseKernels
     {
         Head head = new(o, rows, width, vocabulary);
         Tensor logProbs = o.Zeros(1, rows), entropy = o.Zeros(1, rows);
-        Action run = () => o.Backend.LogProbs(head.Hidden, head.Weight, head.Targets, 1f, logProbs, entropy);
+        Action run = () => o.Backend.LogProbs(head.Hidden, head.Weight, head.Targets, 1f, logProbs, entropy, default);
         return new Kernel(head.Weight.Buffer!.ProductBytes + head.Hidden.Bytes, 2.0 * rows * width * vocabulary, run, () =>
         {
             run();
-            const double allowed = 2e-5;
             Worst worst = new();
             float[] got = o.Read(logProbs), gotEntropy = o.Read(entropy);
             foreach ((int row, double[] logits) in head.Logits())
             {
                 double[] p = Softmax(logits, 1);
-                worst.Compare(Math.Log(p[head.Target(row)]), got[row], allowed);
-                worst.Compare(-p.Sum(x => x > 0 ? x * Math.Log(x) : 0), gotEntropy[row], 5 * allowed);
+                worst.Compare(Math.Log(p[head.Target(row)]), got[row], LogProbError);
+                worst.Compare(-p.Sum(x => x > 0 ? x * Math.Log(x) : 0), gotEntropy[row], 5 * LogProbError);
             }
             return worst.Value;
         });
     });
 
-    /// <summary>Gradients of log-probabilities to the hidden states.</summary>
-    public static KernelCase LogProbsBackward(int rows, int width, int vocabulary) => new($"log-probabilities backward [{rows} x {width}] {vocabulary} bf16", o =>
+    /// <summary>Log-probabilities with their gradients to the hidden states: two products (a GPU computes the first of them twice).</summary>
+    public static KernelCase LogProbsGradient(int rows, int width, int vocabulary) => new($"log-probabilities and gradient [{rows} x {width}] {vocabulary} bf16", o =>
     {
         Head head = new(o, rows, width, vocabulary);
-        Tensor slopes = o.Random(1, rows), gradient = o.Zeros(rows, width);
-        Action run = () => o.Backend.LogProbsBackward(head.Hidden, head.Weight, head.Targets, 1f, slopes, gradient);
-        return new Kernel(head.Weight.Buffer!.ProductBytes + 2.0 * head.Hidden.Bytes, 4.0 * rows * width * vocabulary, run, () =>
+        Tensor logProbs = o.Zeros(1, rows), gradient = o.Zeros(rows, width);
+        Action run = () => o.Backend.LogProbs(head.Hidden, head.Weight, head.Targets, 1f, logProbs, default, gradient);
+        return new Kernel(head.Weight.Buffer!.ProductBytes + head.Hidden.Bytes + gradient.Bytes, 4.0 * rows * width * vocabulary, run, () =>
         {
             run();
             Worst worst = new();
-            float[] slope = o.Read(slopes);
+            float[] got = o.Read(logProbs);
             (int Row, double[] P)[] sampled = [.. head.Logits().Select(logits => (logits.Row, Softmax(logits.Values, 1)))];
+            foreach ((int row, double[] p) in sampled)
+                worst.Compare(Math.Log(p[head.Target(row)]), got[row], LogProbError);
             Sums[] sums = [.. sampled.Select(_ => new Sums(width))];
             for (int v = 0; v < vocabulary; v++)
             {
                 float[] row = o.Row(head.Weight, v);
                 for (int i = 0; i < sums.Length; i++)
-                    sums[i].Add(slope[sampled[i].Row] * ((v == head.Target(sampled[i].Row) ? 1 : 0) - sampled[i].P[v]), row);
+                    sums[i].Add((v == head.Target(sampled[i].Row) ? 1 : 0) - sampled[i].P[v], row);
             }
             for (int i = 0; i < sums.Length; i++)
                 sums[i].Compare(o.Row(gradient, sampled[i].Row), 5 * SumError + o.InnerRounding, Operands.Rounding(gradient), worst);

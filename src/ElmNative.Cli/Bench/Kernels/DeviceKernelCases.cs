@@ -57,9 +57,9 @@ internal static class DeviceKernelCases
     private static IEnumerable<KernelCase> Head()
     {
         yield return DenseKernels.LogProbs(64, 128, 719);
-        yield return DenseKernels.LogProbsBackward(64, 128, 719);
+        yield return DenseKernels.LogProbsGradient(64, 128, 719);
         yield return DenseKernels.LogProbs(Rollouts * Length, Hidden, Vocabulary);
-        yield return DenseKernels.LogProbsBackward(Rollouts * Length, Hidden, Vocabulary);
+        yield return DenseKernels.LogProbsGradient(Rollouts * Length, Hidden, Vocabulary);
         yield return SampleKernels.Sample("temperature", 8, 719, new SamplingRow { Temperature = 1, TopP = 1 });
         foreach (int rows in new[] { 8, 64 })
         {

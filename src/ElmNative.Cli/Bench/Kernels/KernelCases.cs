@@ -40,7 +40,7 @@ internal static class KernelCases
     public static IEnumerable<KernelCase> Rowwise(int rows, int width, int headSize) =>
     [
         RowKernels.Norm(rows, width), RowKernels.NormBackward(rows, width), RowKernels.Glu(rows, 2 * width), RowKernels.GluBackward(rows, 2 * width), RowKernels.Rotary(rows, width, headSize),
-        RowKernels.Gather(rows, width), RowKernels.Scatter(rows, width), RowKernels.ScatterAdd(rows, width), RowKernels.Add(rows, width), RowKernels.Copy(rows, width), RowKernels.Zero(rows, width),
+        RowKernels.Gather(rows, width), RowKernels.Scatter(rows, width), RowKernels.ScatterAdd(rows, width), RowKernels.Add(rows, width), RowKernels.Scale(rows, width), RowKernels.Copy(rows, width), RowKernels.Zero(rows, width),
         VectorKernels.Pool(rows, width, headSize),
     ];
 
@@ -62,7 +62,7 @@ internal static class KernelCases
         foreach ((int rows, int width, int vocabulary) in new[] { (1024, 128, 719), (256, 896, 151936) })
         {
             yield return DenseKernels.LogProbs(rows, width, vocabulary);
-            yield return DenseKernels.LogProbsBackward(rows, width, vocabulary);
+            yield return DenseKernels.LogProbsGradient(rows, width, vocabulary);
         }
         yield return SampleKernels.Sample("temperature", 128, 719, new SamplingRow { Temperature = 1, TopP = 1 });
         yield return SampleKernels.Sample("greedy", 8, 151936, new SamplingRow { TopP = 1 });

@@ -108,6 +108,17 @@ internal static class RowKernels
         return Rowwise(3.0 * x.Bytes, x.Count, () => o.Backend.Add(x, y), rows, o, y, row => Doubles(o.Row(x, row)));
     });
 
+    /// <summary>Each row of x times a number. The numbers are 1 and -1, so that x stays of its size however often it runs.</summary>
+    public static KernelCase Scale(int rows, int width) => new($"scale rows [{rows} x {width}]", o =>
+    {
+        Tensor x = o.Random(rows, width), scales = o.Zeros(1, rows);
+        o.Backend.Upload<float>([.. Enumerable.Range(0, rows).Select(Sign)], scales);
+        float[] before = o.Read(x);
+        return Rowwise(2.0 * x.Bytes, x.Count, () => o.Backend.ScaleRows(scales, x), rows, o, x, row => [.. before.Skip(row * width).Take(width).Select(value => (double)Sign(row) * value)]);
+
+        static float Sign(int row) => row % 3 == 0 ? -1 : 1;
+    });
+
     /// <summary>y = x.</summary>
     public static KernelCase Copy(int rows, int width) => new($"copy [{rows} x {width}]", o =>
     {
