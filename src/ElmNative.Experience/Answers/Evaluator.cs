@@ -8,8 +8,11 @@ namespace ElmNative.Experience.Answers;
 /// </summary>
 internal sealed class Evaluator
 {
-    private const int MostOperations = 6000;
-    private const int MostFunctions = 14;
+    /// <summary>Operations of one expression; a whole power counts as the squarings that it takes.</summary>
+    private const int MostOperations = 600;
+
+    /// <summary>Functions of one expression; an inverse function counts twice, and so does a power that takes a logarithm.</summary>
+    private const int MostFunctions = 10;
 
     /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
     private const long MostExactWork = 40_000_000;
@@ -346,7 +349,7 @@ internal sealed class Evaluator
         return off.IsZero || off.GetBitLength() - shift < ball.Error + 8 ? nearest : null;
     }
 
-    private bool SpendFunction() => ++functions <= MostFunctions;
+    private bool SpendFunctions(int count) => (functions += count) <= MostFunctions;
 
     private BigComplex Real(BigComplex argument, BigComplex result)
     {
@@ -360,7 +363,7 @@ internal sealed class Evaluator
         if (!a.IsValid) return a;
         if (Exact(exponent) is { } exact) return RationalPower(a, exact);
         Ball b = Approximate(exponent);
-        if (!SpendFunction() || !b.IsValid) return Ball.Invalid;
+        if (!SpendFunctions(2) || !b.IsValid) return Ball.Invalid;
         if (power is Constant { Name: 'e' }) return Exponential(b);
         if (a.Value.IsZero || a.Value.Magnitude <= a.Error + 2) return Ball.Invalid;
         Ball result = Exponential(Product(Logarithm(a), b));
@@ -376,12 +379,14 @@ internal sealed class Evaluator
         if (b.IsInteger)
         {
             if (b.Sign <= 0 && (a.Value.IsZero || relative > -2)) return Ball.Invalid;
+            operations += (int)b.Numerator.GetBitLength();
+            if (operations > MostOperations) return Ball.Invalid;
             BigComplex power = field.Power(a.Value, b.Numerator);
             return Rounded(power, a.Value.IsZero ? a.Error : relative + power.Magnitude);
         }
         if (b.Denominator == 2 && BigInteger.Abs(b.Numerator) < 1000) return RationalPower(Root(a), Rational.Of(b.Numerator));
         if (a.Value.IsZero) return b.Sign > 0 ? a : Ball.Invalid;
-        if (!SpendFunction() || relative > -2) return Ball.Invalid;
+        if (!SpendFunctions(2) || relative > -2) return Ball.Invalid;
         bool oddRoot = a.Value.IsReal && a.Value.Real.Sign < 0 && !b.Denominator.IsEven;
         BigComplex root = oddRoot ? field.Power(-a.Value, field.From(b)) : Real(a.Value, field.Power(a.Value, field.From(b)));
         // The logarithm of a large or small number costs as many bits as its exponent has.
@@ -421,7 +426,7 @@ internal sealed class Evaluator
 
     private Ball Function(Apply apply)
     {
-        if (!SpendFunction()) return Ball.Invalid;
+        if (!SpendFunctions(apply.Operation is >= Operation.Arcsin and <= Operation.Arccsc ? 2 : 1)) return Ball.Invalid;
         if (apply.Operation is Operation.Maximum or Operation.Minimum) return Extreme(apply);
         bool outer = inAngle;
         inAngle = apply.Operation is >= Operation.Sin and <= Operation.Csc;

@@ -15,7 +15,7 @@ internal sealed partial class LatexParser
     private const int MostSteps = 8192;
 
     /// <summary>Functions in one answer; they take the most time to evaluate.</summary>
-    private const int MostFunctions = 28;
+    private const int MostFunctions = 16;
 
 
     private readonly List<Token> tokens;
