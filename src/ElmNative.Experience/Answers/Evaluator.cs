@@ -17,7 +17,7 @@ internal sealed class Evaluator
     /// <summary>The work of bringing fractions to lowest terms, in products of the lengths of their parts in bits; a fraction of a millisecond.</summary>
     private const long MostExactWork = 40_000_000;
 
-    private const int LargestFactorial = 3000;
+    private const int LargestFactorial = 1000;
 
     /// <summary>Bits beyond the field's length from which a term is more than a rounding residue.</summary>
     private const int Absorbed = 64;
