@@ -28,7 +28,7 @@ static ELM_INLINE int tile_height(int left) {
     constexpr int heights[12] = {0, 1, 2, 3, 2, 5, 6, 5, 5, 6, 5, 6};
     return left >= 12 ? tile_rows : heights[left];
 }
-/// The same for tiles of words, whose mask takes one register more: mixtures of 5 and 4.
+/// The same for tiles of words, whose mask takes a register: mixtures of 5 and 4; 6 rows at once keep the multipliers busier than 3 and 3.
 constexpr int word_tile_rows = 6;
 static ELM_INLINE int word_tile_height(int left) {
     constexpr int heights[8] = {0, 1, 2, 3, 4, 5, 6, 4};
