@@ -426,7 +426,7 @@ internal sealed class Evaluator
 
     private Ball Function(Apply apply)
     {
-        if (!SpendFunctions(apply.Operation is >= Operation.Arcsin and <= Operation.Arccsc ? 2 : 1)) return Ball.Invalid;
+        if (!SpendFunctions(apply.Operation is (>= Operation.Arcsin and <= Operation.Arccsc) or (>= Operation.Arsinh and <= Operation.Artanh) ? 2 : 1)) return Ball.Invalid;
         if (apply.Operation is Operation.Maximum or Operation.Minimum) return Extreme(apply);
         bool outer = inAngle;
         inAngle = apply.Operation is >= Operation.Sin and <= Operation.Csc;
