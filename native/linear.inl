@@ -111,7 +111,16 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
         return;
     }
     const Product all{a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
-    const auto weight_at = [&](int panel, int block) { return w.packed ? packed_block(w, panel, block) : nullptr; };
+    const auto weight_at = [&](int panel, int block) -> const uint8_t* {
+        if (!w.packed)
+            return nullptr;
+        if (w.form == Form::bf12) {
+            const int64_t number = block_number(w, panel, block);
+            prefetch(w.tables + number * table_entries);
+            prefetch(w.first + number);
+        }
+        return packed_block(w, panel, block);
+    };
     if (word_tile_rows > 0 && w.form == Form::bf12 && w.columns > 0 && a.rows < few_rows)
         product<WordTile>(all, m0, m1, n0, n1, scratch,
                           [&](int panel, int block, float* out) { return word_tile(w, panel, block, reinterpret_cast<uint8_t*>(out)); }, weight_at);

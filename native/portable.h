@@ -11,16 +11,19 @@
 #define ELM_NOINLINE __declspec(noinline)
 #define ELM_INLINE_LAMBDA
 #define ELM_UNROLL
+#define ELM_UNROLL_SOME
 #elif defined(__clang__)
 #define ELM_INLINE inline __attribute__((always_inline))
 #define ELM_NOINLINE __attribute__((noinline))
 #define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("unroll")
+#define ELM_UNROLL_SOME _Pragma("unroll 4")
 #else
 #define ELM_INLINE inline __attribute__((always_inline))
 #define ELM_NOINLINE __attribute__((noinline))
 #define ELM_INLINE_LAMBDA __attribute__((always_inline))
 #define ELM_UNROLL _Pragma("GCC unroll 32")
+#define ELM_UNROLL_SOME _Pragma("GCC unroll 4")
 #endif
 
 namespace elm {

@@ -68,13 +68,14 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
 /// Bytes of a panel's block that are asked for while another is in use: what bf12 has.
 constexpr int ahead_bytes = block_terms / 2 * pair_size(Form::bf12);
 
-/// Terms of a tile that are written out one after the other: the two of a pair of words.
-constexpr int unrolled_terms = 2;
+/// Terms of a tile that are written out one after the other, whole pairs of words: less is slower wherever a neighbour takes half of a core's
+/// instructions, more no longer fits the cache of decoded ones.
+constexpr int unrolled_terms = 4;
 
-/// What a tile asks memory for meanwhile: of each panel half a line with each two terms, or always the same line.
+/// What a tile asks memory for meanwhile: of each panel a line with each unrolled_terms, or always the same line.
 struct Ahead {
     const uint8_t* panels[2];
-    int step;  // bytes for unrolled_terms: 32 or 0
+    int step;  // bytes for unrolled_terms: 64 or 0
 };
 
 /// R rows times P tiles. x: row r at r * row_step (or 1 where Arranged), term t at t (or t * tile_rows). Never inlined: among other code its
@@ -144,6 +145,8 @@ static ELM_NOINLINE void product_tile(const float* x, int64_t row_step, const ui
     int t = 0;
     for (; t + unrolled_terms <= terms; t += unrolled_terms)
         take_terms.template operator()<unrolled_terms>(t);
+    for (; t + 2 <= terms; t += 2)
+        take_terms.template operator()<2>(t);
     if (t < terms)
         take_terms.template operator()<1>(t);
     take_chain<R, P>(chain, sink, row);
@@ -250,7 +253,9 @@ static ProductBlock product_block(int m, int columns, int terms, int threads) {
 }
 
 static void load_bias(const Product& a, int column, int count, float* bias) {
-    std::memset(bias, 0, sizeof(float) * side_columns);
+    ELM_UNROLL
+    for (int i = 0; i < side_columns; i += lane_count)
+        store(bias + i, zero());
     if (a.bias != nullptr)
         widen(a.bias + static_cast<int64_t>(column) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, count);
 }
@@ -281,7 +286,7 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
                 if (at * panel_rows < c1)
                     if (const uint8_t* from = weight_at(at, turn ? 0 : block + 1)) {
                         next.panels[p] = from;
-                        next.step = 32;
+                        next.step = 64;
                     }
             }
             const int share = next.step == 0 ? 0 : (ahead_bytes * tile_rows / rows / 64 + 1) * 64;

@@ -11,7 +11,7 @@ struct FloatTile {
     static constexpr int term_size = panel_rows * 4;
     static constexpr int rows = tile_rows, wide_rows = wide_tile_rows;
     static ELM_INLINE int height(int left) { return tile_height(left); }
-    /// Part j of a term's outputs; p is where an even term stands, and i is 1 for the term after it.
+    /// Part j of the outputs of the term i places behind an even one, which stands at p.
     static ELM_INLINE Part part(const uint8_t* p, int i, int j) { return part_load(p + (i * panel_rows + j * part_width) * 4); }
 };
 
@@ -21,7 +21,10 @@ struct WordTile {
     static constexpr int term_size = panel_rows * 2;
     static constexpr int rows = word_tile_rows, wide_rows = 0;
     static ELM_INLINE int height(int left) { return word_tile_height(left); }
-    static ELM_INLINE Part part(const uint8_t* p, int i, int j) { return part_high_bf16(part_load(p + j * part_width * 4 - (i == 0 ? 2 : 0))); }
+    static ELM_INLINE Part part(const uint8_t* p, int i, int j) {
+        const uint8_t* pair = p + i / 2 * (2 * term_size);
+        return part_high_bf16(part_load(pair + j * part_width * 4 - (i % 2 == 0 ? 2 : 0)));
+    }
 };
 
 /// How a packed pair of columns becomes floats.
@@ -85,6 +88,7 @@ static const uint8_t* word_tile(const Weight& w, int panel, int block, uint8_t* 
     const HighBytes table = high_bytes(w.tables + number * table_entries);
     const uint8_t* p = packed_block(w, panel, block);
     const int pairs = (block_length(w.columns, block) + 1) / 2;
+    ELM_UNROLL_SOME
     for (int pair = 0; pair < pairs; pair++)
         part_words_bf12(p + pair * pair_size(Form::bf12), table, out + pair * 2 * WordTile::term_size);
     for (uint32_t i = w.first[number]; i < w.first[number + 1]; i++) {
@@ -101,6 +105,7 @@ static void widen_pairs(const Weight& w, int panel, int block, int begin, int pa
     const auto table = Packed::table(w, number);
     constexpr int size = pair_size(Packed::form);
     const uint8_t* p = packed_block(w, panel, block) + begin * size;
+    ELM_UNROLL_SOME
     for (int pair = 0; pair < pairs; pair++) {
         Lanes first, second;
         Packed::load(p + pair * size, table, first, second);
