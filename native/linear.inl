@@ -111,15 +111,11 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
         return;
     }
     const Product all{a.x, a.x_stride, a.arranged, a.rows, w.columns, a.bias, a.bias_type, a.y, a.y_stride, a.accumulate};
-    const auto weight_at = [&](int panel, int block) -> const uint8_t* {
+    const auto weight_at = [&](int panel, int block) -> Stretch {
         if (!w.packed)
-            return nullptr;
-        if (w.form == Form::bf12) {
-            const int64_t number = block_number(w, panel, block);
-            prefetch(w.tables + number * table_entries);
-            prefetch(w.first + number);
-        }
-        return packed_block(w, panel, block);
+            return {};
+        ask_for_table(w, panel, block);
+        return {packed_block(w, panel, block), 0, 1, block_terms / 2 * pair_size(w.form) / 64};
     };
     if (word_tile_rows > 0 && w.form == Form::bf12 && w.columns > 0 && a.rows < few_rows)
         product<WordTile>(all, m0, m1, n0, n1, scratch,
@@ -131,9 +127,19 @@ static void linear(const LinearArgs& a, int m0, int m1, int n0, int n1, float* s
 
 static void linear_backward(const LinearBackwardArgs& a, int m0, int m1, int k0, int k1, float* scratch) {
     const Weight& w = a.weight;
+    const auto weight_at = [&](int panel, int block) -> Stretch {
+        if (!w.packed)
+            return {};
+        const int row_panel = block * (block_terms / panel_rows), column = panel * panel_rows;
+        const int runs = (block_length(w.rows, block) + panel_rows - 1) / panel_rows;
+        for (int i = 0; i < runs; i++)
+            ask_for_table(w, row_panel + i, column / block_terms);
+        const int size = pair_size(w.form);
+        const uint8_t* first = packed_block(w, row_panel, column / block_terms) + column % block_terms / 2 * size;
+        return {first, w.stride, runs, panel_rows / 2 * size / 64 + 1};
+    };
     product<FloatTile>({a.dy, a.dy_stride, a.arranged, a.rows, w.rows, nullptr, 0, a.dx, a.dx_stride, a.accumulate}, m0, m1, k0, k1, scratch,
-            [&](int panel, int block, float* out) { return backward_tile(w, panel, block, out); },
-            [](int, int) -> const uint8_t* { return nullptr; });
+                       [&](int panel, int block, float* out) { return backward_tile(w, panel, block, out); }, weight_at);
 }
 
 }  // namespace elm::ELM_PATH

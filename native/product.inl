@@ -65,9 +65,6 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
         }
 }
 
-/// Bytes of a panel's block that are asked for while another is in use: what bf12 has.
-constexpr int ahead_bytes = block_terms / 2 * pair_size(Form::bf12);
-
 /// Terms of a tile that are written out one after the other, whole pairs of words: less is slower wherever a neighbour takes half of a core's
 /// instructions, more no longer fits the cache of decoded ones.
 constexpr int unrolled_terms = 4;
@@ -260,8 +257,30 @@ static void load_bias(const Product& a, int column, int count, float* bias) {
         widen(a.bias + static_cast<int64_t>(column) * (a.bias_type == 0 ? 4 : 2), a.bias_type, bias, count);
 }
 
-/// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile, weight_at(panel, block) where its weights
-/// lie, or null.
+/// Where the packed weights of a tile lie: runs of lines of 64 bytes.
+struct Stretch {
+    const uint8_t* run;
+    int64_t stride;  // bytes from run to run
+    int runs, lines;
+    int line = 0;
+
+    int size() const { return runs * lines; }
+
+    /// Asks for its next `count` lines.
+    ELM_INLINE void ask(int count) {
+        for (; count > 0 && runs > 0; count--) {
+            prefetch(run + line * 64);
+            if (++line == lines) {
+                line = 0;
+                run += stride;
+                runs--;
+            }
+        }
+    }
+};
+
+/// Rows [m0, m1), where m0 begins a group, and columns [c0, c1). tile_of(panel, block, out) gives a tile, weight_at(panel, block) its Stretch,
+/// without runs where there is nothing to ask for.
 template <class Tile, class TileOf, class WeightAt>
 static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1, float* scratch, TileOf&& tile_of, WeightAt&& weight_at) {
     const int rows = m1 - m0, blocks = block_count(a.terms), groups = group_count(a.rows);
@@ -278,35 +297,39 @@ static ELM_INLINE void product(const Product& a, int m0, int m1, int c0, int c1,
             for (int p = 0; p < panels; p++)
                 tiles[p] = tile_of(panel + p, block, room + p * tile_size);
             const Sink sink{sums, bias, a.y + m0 * a.y_stride + column, a.y_stride, a.accumulate, columns, block == 0, block == blocks - 1};
-            // The next tiles' weights come nearer meanwhile: with each term where rows are few, some lines with each group where they are many.
+            // The next tiles' weights come nearer meanwhile: with each term where rows are few and the weights one run, else some lines with each
+            // group.
             const bool turn = block == blocks - 1;
+            Stretch weights[2] = {};
             Ahead next{{bytes(sums), bytes(sums)}, 0};
+            int share = 0;
             for (int p = 0; p < 2; p++) {
                 const int at = panel + p + (turn ? 2 : 0);
-                if (at * panel_rows < c1)
-                    if (const uint8_t* from = weight_at(at, turn ? 0 : block + 1)) {
-                        next.panels[p] = from;
-                        next.step = 64;
-                    }
+                if (at * panel_rows >= c1)
+                    continue;
+                weights[p] = weight_at(at, turn ? 0 : block + 1);
+                share = weights[p].size() * tile_rows / rows + 1;
+                if (a.arranged == nullptr && weights[p].runs == 1) {
+                    next.panels[p] = weights[p].run;
+                    next.step = 64;
+                    weights[p].runs = 0;
+                }
             }
-            const int share = next.step == 0 ? 0 : (ahead_bytes * tile_rows / rows / 64 + 1) * 64;
             for (int row = 0, height; row < rows; row += height) {
+                for (Stretch& stretch : weights)
+                    stretch.ask(share);
                 if (a.arranged != nullptr) {
                     height = rows - row < tile_rows ? rows - row : tile_rows;
-                    for (int i = 0; i < share; i += 64) {
-                        prefetch(next.panels[0] + i);
-                        prefetch(next.panels[1] + i);
-                    }
                     const int64_t group = static_cast<int64_t>(block) * groups + (m0 + row) / tile_rows;
                     product_rows<Tile, true>(height, a.arranged + group * group_size, 0, tiles, panels, terms, sink, row, next);
-                } else {
-                    height = Tile::height(rows - row);
-                    const float* x = a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms;
-                    product_rows<Tile, false>(height, x, a.x_stride, tiles, panels, terms, sink, row, next);
+                    continue;
                 }
+                height = Tile::height(rows - row);
+                const float* x = a.x + (m0 + row) * a.x_stride + static_cast<int64_t>(block) * block_terms;
+                product_rows<Tile, false>(height, x, a.x_stride, tiles, panels, terms, sink, row, next);
                 for (const uint8_t*& at : next.panels)
-                    at += a.arranged != nullptr ? share : block_terms / unrolled_terms * next.step;
-                if (row > 0 && a.arranged == nullptr)
+                    at += block_terms / unrolled_terms * next.step;
+                if (row > 0)
                     next.step = 0;
             }
         }

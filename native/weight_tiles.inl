@@ -69,16 +69,30 @@ static ELM_INLINE const uint8_t* packed_block(const Weight& w, int panel, int bl
 
 static ELM_INLINE bool has_exceptions(const Weight& w, int64_t number) { return w.form == Form::bf12 && w.first[number] != w.first[number + 1]; }
 
+/// Asks memory for what a block of bf12 needs beside its pairs.
+static ELM_INLINE void ask_for_table(const Weight& w, int panel, int block) {
+    if (w.form != Form::bf12)
+        return;
+    const int64_t number = block_number(w, panel, block);
+    prefetch(w.tables + number * table_entries);
+    prefetch(w.first + number);
+}
+
+/// Gives a value the high byte of its exception.
+static ELM_INLINE void restore_high_byte(float* value, uint32_t exception) {
+    uint32_t bits;
+    std::memcpy(&bits, value, sizeof bits);
+    bits = (bits & 0x00ffffffu) | exception >> 16 << 24;
+    std::memcpy(value, &bits, sizeof bits);
+}
+
 /// Puts the exceptions among columns [begin, begin + count) of a block right in out[(column - begin) * 16 + row].
 static void restore_exceptions(const Weight& w, int64_t number, int begin, int count, float* out) {
     for (uint32_t i = w.first[number]; i < w.first[number + 1]; i++) {
         const int at = static_cast<int>(w.exceptions[i] & 0xffffu) - begin * panel_rows;
         if (at < 0 || at >= count * panel_rows)
             continue;
-        uint32_t bits;
-        std::memcpy(&bits, out + at, sizeof bits);
-        bits = (bits & 0x00ffffffu) | w.exceptions[i] >> 16 << 24;
-        std::memcpy(out + at, &bits, sizeof bits);
+        restore_high_byte(out + at, w.exceptions[i]);
     }
 }
 
@@ -161,6 +175,17 @@ static const uint8_t* forward_tile(const Weight& w, int panel, int block, float*
     return bytes(out);
 }
 
+/// out[row * 16 + column] for the 16 columns from pair `begin` of a block of bf12.
+static void turned_pairs(const Weight& w, int panel, int block, int begin, float* out) {
+    const int64_t number = block_number(w, panel, block);
+    part_turned_bf12(packed_block(w, panel, block) + begin * pair_size(Form::bf12), high_bytes(w.tables + number * table_entries), out);
+    for (uint32_t i = w.first[number]; i < w.first[number + 1]; i++) {
+        const int at = static_cast<int>(w.exceptions[i] & 0xffffu), column = at / panel_rows - 2 * begin, row = at % panel_rows;
+        if (column >= 0 && column < panel_rows)
+            restore_high_byte(out + row * panel_rows + column, w.exceptions[i]);
+    }
+}
+
 /// The tile of dx = dy W: outputs are 16 columns of the weight, terms are the rows of 8 panels.
 static const uint8_t* backward_tile(const Weight& w, int panel, int block, float* out) {
     const int first_row = block * block_terms, terms = block_length(w.rows, block);
@@ -180,6 +205,10 @@ static const uint8_t* backward_tile(const Weight& w, int panel, int block, float
         rows[k] = widened[k];
     const int begin = first_column % block_terms / 2;
     for (int n = 0; n < terms; n += panel_rows) {
+        if (w.form == Form::bf12 && columns == panel_rows) {
+            turned_pairs(w, (first_row + n) / panel_rows, first_column / block_terms, begin, out + n * panel_rows);
+            continue;
+        }
         widen_packed(w, (first_row + n) / panel_rows, first_column / block_terms, begin, (columns + 1) / 2, widened[0]);
         transpose(rows, panel_rows, out + n * panel_rows);
     }
