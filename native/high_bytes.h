@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "portable.h"
+#include "weight.h"
 
 namespace elm::ELM_PATH {
 
@@ -56,14 +57,14 @@ static ELM_INLINE void transpose8(const __m256i columns[8], __m256i rows[8]) {
     }
 }
 
-/// Eight pairs turned: out[row * 16 + column] of their 16 columns as floats.
+/// Eight pairs turned: out[row * 16 + column] for their 16 rows and 16 columns, as floats.
 static ELM_INLINE void part_turned_bf12(const uint8_t* p, HighBytes highs, float* out) {
     // In this order the pairs come out of the interleaving with zeros in the order of the columns.
     constexpr int order[8] = {0, 1, 4, 5, 2, 3, 6, 7};
     __m256i words[2][8];
     ELM_UNROLL
     for (int i = 0; i < 8; i++)
-        unpack_words(p + order[i] * 48, highs, words[0][i], words[1][i]);
+        unpack_words(p + order[i] * pair_size(Form::bf12), highs, words[0][i], words[1][i]);
     ELM_UNROLL
     for (int half = 0; half < 2; half++) {
         __m256i rows[8];

@@ -191,7 +191,7 @@ static ELM_INLINE void part_words_bf12(const uint8_t* p, HighBytes highs, uint8_
 static ELM_INLINE void part_turned_bf12(const uint8_t* p, HighBytes highs, float* out) {
     for (int pair = 0; pair < 8; pair++) {
         Part columns[2][1];
-        part_pair_bf12(p + pair * 48, highs, columns[0], columns[1]);
+        part_pair_bf12(p + pair * pair_size(Form::bf12), highs, columns[0], columns[1]);
         for (int n = 0; n < 16; n++)
             for (int i = 0; i < 2; i++)
                 out[n * 16 + 2 * pair + i] = columns[i][0].v[n];
