@@ -66,7 +66,7 @@ static ELM_INLINE void take_chain(const Lanes (&chain)[R][P], const Sink& sink, 
 }
 
 /// Terms of a tile that are written out one after the other, whole pairs of words: less is slower wherever a neighbour takes half of a core's
-/// instructions, more no longer fits the cache of decoded ones.
+/// instructions, more is slower for words.
 constexpr int unrolled_terms = 4;
 
 /// What a tile asks memory for meanwhile: of each panel a line with each unrolled_terms, or always the same line.
