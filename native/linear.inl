@@ -3,13 +3,16 @@
 
 namespace elm::ELM_PATH {
 
-/// Bytes that are asked for ahead of a panel's stream.
-constexpr int stream_ahead = 1024;
+/// Bytes that are asked for ahead of each of so many streams.
+constexpr int stream_ahead(int panels) { return panels == 1 ? 2048 : 1024; }
+/// Pairs of terms that are written out one after the other.
+constexpr int unrolled_pairs = 2;
 
-/// A chain of R rows times P panels of a block, straight from the packed weight. x: row r at r * x_stride.
+/// A chain of R rows times P panels of a block, straight from the packed weight. x: row r at r * x_stride. Never inlined, as product_tile.
 template <class Packed, int R, int P>
-static void streamed_block(const Weight& w, int panel, int block, const float* x, int64_t x_stride, const Sink& sink) {
+static ELM_NOINLINE void streamed_block(const Weight& w, int panel, int block, const float* x, int64_t x_stride, const Sink& sink) {
     const int terms = block_length(w.columns, block);
+    const int64_t stride = w.stride;
     constexpr int size = pair_size(Packed::form);
     const uint8_t* from = packed_block(w, panel, block);
     typename Packed::Table tables[P];
@@ -21,34 +24,45 @@ static void streamed_block(const Weight& w, int panel, int block, const float* x
         for (int r = 0; r < R; r++)
             chain[r][p] = zero();
     }
+    // Pairs of so many terms, 2 or, where it is the last, 1. A single row's inputs serve all panels from their registers.
+    const auto take_pairs = [&]<int Pairs, int Terms>(int t) ELM_INLINE_LAMBDA {
+        ELM_UNROLL
+        for (int p = 0; p < P; p++)
+            ELM_UNROLL
+            for (int line = 0; line < Pairs * size; line += 64)
+                prefetch(from + p * stride + stream_ahead(P) + line);
+        ELM_UNROLL
+        for (int i = 0; i < Pairs; i++) {
+            Part only[2];
+            if constexpr (R == 1)
+                ELM_UNROLL
+                for (int half = 0; half < Terms; half++)
+                    only[half] = part_set(x[t + 2 * i + half]);
+            ELM_UNROLL
+            for (int p = 0; p < P; p++) {
+                Lanes b[2];
+                keep_order();
+                Packed::load(from + p * stride + i * size, tables[p], b[0], b[1]);
+                ELM_UNROLL
+                for (int half = 0; half < Terms; half++)
+                    ELM_UNROLL
+                    for (int r = 0; r < R; r++) {
+                        const Part a = R == 1 ? only[half] : part_set(x[r * x_stride + t + 2 * i + half]);
+                        ELM_UNROLL
+                        for (int j = 0; j < parts; j++)
+                            part_chain(a, b[half].p[j], chain[r][p].p[j]);
+                    }
+            }
+        }
+        from += Pairs * size;
+    };
     int t = 0;
-    for (; t + 2 <= terms; t += 2, from += size)
-        ELM_UNROLL
-        for (int p = 0; p < P; p++) {
-            Lanes first, second;
-            keep_order();
-            prefetch(from + p * w.stride + stream_ahead);
-            Packed::load(from + p * w.stride, tables[p], first, second);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                chain[r][p] = fma(set(x[r * x_stride + t]), first, chain[r][p]);
-                keep_order();
-            }
-            ELM_UNROLL
-            for (int r = 0; r < R; r++) {
-                chain[r][p] = fma(set(x[r * x_stride + t + 1]), second, chain[r][p]);
-                keep_order();
-            }
-        }
+    for (; t + 2 * unrolled_pairs <= terms; t += 2 * unrolled_pairs)
+        take_pairs.template operator()<unrolled_pairs, 2>(t);
+    for (; t + 2 <= terms; t += 2)
+        take_pairs.template operator()<1, 2>(t);
     if (t < terms)
-        ELM_UNROLL
-        for (int p = 0; p < P; p++) {
-            Lanes first, second;
-            Packed::load(from + p * w.stride, tables[p], first, second);
-            ELM_UNROLL
-            for (int r = 0; r < R; r++)
-                chain[r][p] = fma(set(x[r * x_stride + t]), first, chain[r][p]);
-        }
+        take_pairs.template operator()<1, 1>(t);
     take_chain<R, P>(chain, sink, 0);
 }
 
