@@ -97,12 +97,13 @@ void run_linear_backward(elm_context& context, LinearBackwardArgs args) {
 
 namespace {
 
-/// Rows of a chunk of the head: few megabytes of logits for a small vocabulary, never under 96 rows, so that a large weight is not
-/// read from memory too often.
+/// Rows of a chunk of the head: few megabytes of logits for a small vocabulary, and for a large one as many rows as a product takes at once,
+/// so that a large weight is seldom read from memory and unpacked. The chunks are of like size.
 int head_rows(int vocabulary, int m) {
     const int64_t fitting = (int64_t{1} << 20) / (vocabulary > 0 ? vocabulary : 1);
-    const int64_t rows = fitting < 96 ? 96 : fitting > 1024 ? 1024 : fitting;
-    return static_cast<int>(rows < m ? rows : m);
+    const int64_t most = fitting < 240 ? 240 : fitting > 1024 ? 1024 : fitting;
+    const int64_t chunks = (m + most - 1) / most;
+    return chunks == 0 ? 0 : static_cast<int>((m + chunks - 1) / chunks);
 }
 
 LinearArgs head_args(const float* hidden, int rows, const elm_tensor& weight, float* logits) {
