@@ -36,9 +36,9 @@ internal readonly record struct Measured(double Mean, double Deviation)
     }
 
     /// <summary>
-    /// The median seconds of an action, given the number of the call: at least three calls, and as many as fit a fifth of a second. Call it once before to warm up.
+    /// The seconds of an action, given the number of the call: of at least three calls, and as many as fit a fifth of a second. Call it once before to warm up.
     /// </summary>
-    public static double MedianSeconds(Action<int> action)
+    public static CallTime Calls(Action<int> action)
     {
         const int fewest = 3, most = 20_000;
         List<double> times = [];
@@ -50,6 +50,15 @@ internal readonly record struct Measured(double Mean, double Deviation)
             times.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
         times.Sort();
-        return times[times.Count / 2];
+        return new CallTime(times[times.Count / 2], times[0]);
     }
+}
+
+/// <summary>Seconds that a call takes.</summary>
+/// <param name="Median">half of the calls took longer</param>
+/// <param name="Best">the shortest</param>
+internal readonly record struct CallTime(double Median, double Best)
+{
+    /// <summary>A part of a call that does the same several times.</summary>
+    public static CallTime operator /(CallTime time, int parts) => new(time.Median / parts, time.Best / parts);
 }

@@ -5,11 +5,11 @@ namespace ElmNative.Cli.Bench.Kernels;
 
 /// <summary>What became of a kernel.</summary>
 /// <param name="Right">its values agree with double precision; only then was it timed</param>
-/// <param name="Seconds">median with cold operands</param>
+/// <param name="Cold">with cold operands</param>
 /// <param name="WarmSeconds">median on the same operands again and again, where they fit the caches; else null</param>
 /// <param name="Bytes">bytes that it must move</param>
 /// <param name="Flops">its arithmetic</param>
-internal readonly record struct KernelTime(bool Right, double Seconds, double? WarmSeconds, double Bytes, double Flops);
+internal readonly record struct KernelTime(bool Right, CallTime Cold, double? WarmSeconds, double Bytes, double Flops);
 
 /// <summary>Checks a kernel and then times it.</summary>
 internal static class Stopclock
@@ -30,15 +30,15 @@ internal static class Stopclock
         {
             List<Kernel> kernels = [Make()];
             if (!(kernels[0].Check() <= 1))
-                return new KernelTime(false, 0, null, 0, 0);
+                return new KernelTime(false, default, null, 0, 0);
             long copies = Math.Clamp((MachineLimits.ColdBytes + operands[0].Bytes - 1) / operands[0].Bytes, 1, Math.Min(MostCopies, Affordable(() => Run(kernels[0]))));
             while (kernels.Count < copies)
                 kernels.Add(Make());
             if (backend.Memory is not null)
                 return Captured(kernels);
             // Behind the check the first copy is warm: begin with the next.
-            double cold = Measured.MedianSeconds(i => Run(kernels[(i + 1) % kernels.Count]));
-            double? warm = copies >= 8 ? Measured.MedianSeconds(_ => Run(kernels[0])) : null;
+            CallTime cold = Measured.Calls(i => Run(kernels[(i + 1) % kernels.Count]));
+            double? warm = copies >= 8 ? Measured.Calls(_ => Run(kernels[0])).Median : null;
             return new KernelTime(true, cold, warm, kernels[0].Bytes, kernels[0].Flops);
         }
         finally
@@ -57,11 +57,11 @@ internal static class Stopclock
         // A launch from the host costs as much as a small kernel: a graph runs over all copies many times for one call.
         KernelTime Captured(List<Kernel> kernels)
         {
-            double cold = Repeated(kernels);
-            return new KernelTime(true, cold, kernels.Count >= 8 ? Repeated([kernels[0]]) : null, kernels[0].Bytes, kernels[0].Flops);
+            CallTime cold = Repeated(kernels);
+            return new KernelTime(true, cold, kernels.Count >= 8 ? Repeated([kernels[0]]).Median : null, kernels[0].Bytes, kernels[0].Flops);
         }
 
-        double Repeated(List<Kernel> kernels)
+        CallTime Repeated(List<Kernel> kernels)
         {
             foreach (Kernel kernel in kernels)
                 Run(kernel);
@@ -71,7 +71,7 @@ internal static class Stopclock
                 for (int i = 0; i < launches; i++)
                     kernels[i % kernels.Count].Run();
             });
-            return Measured.MedianSeconds(_ =>
+            return Measured.Calls(_ =>
             {
                 graph.Launch();
                 backend.Synchronize();
