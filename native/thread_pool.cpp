@@ -1,5 +1,6 @@
 #include "thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -16,7 +17,9 @@ void pause() {
 #endif
 }
 
-constexpr auto spin_time = std::chrono::microseconds(50);
+/// A worker spins for the next job as long as its last one took, within these limits: waking up costs tens of microseconds, and after a long
+/// job the wait is mostly for the others' share of it.
+constexpr std::chrono::steady_clock::duration least_spin = std::chrono::microseconds(300), most_spin = std::chrono::milliseconds(2);
 
 uint32_t generation(uint64_t state) { return static_cast<uint32_t>(state >> 32); }
 
@@ -78,14 +81,13 @@ void ThreadPool::take(int thread) {
     }
 }
 
-uint64_t ThreadPool::wait_for_next(uint32_t seen) {
-    const auto limit = std::chrono::steady_clock::now() + spin_time;
+uint64_t ThreadPool::wait_for_next(uint32_t seen, Clock::time_point limit) {
     for (int spins = 0;; spins++) {
         const uint64_t state = state_.load();
         if (generation(state) != seen || stop_.load(std::memory_order_relaxed))
             return state;
         pause();
-        if ((spins & 63) == 63 && std::chrono::steady_clock::now() > limit)
+        if ((spins & 63) == 63 && Clock::now() > limit)
             break;
     }
     std::unique_lock lock(mutex_);
@@ -97,11 +99,13 @@ uint64_t ThreadPool::wait_for_next(uint32_t seen) {
 
 void ThreadPool::work(int thread) {
     uint32_t seen = 0;
+    Clock::time_point limit = Clock::now() + least_spin;
     for (;;) {
-        uint64_t state = wait_for_next(seen);
+        uint64_t state = wait_for_next(seen, limit);
         if (stop_.load())
             return;
         seen = generation(state);
+        const Clock::time_point begin = Clock::now();
         // Enter only while the job is open: its fields do not change before all who entered have left.
         while ((state & open_bit) != 0 && generation(state) == seen) {
             if (state_.compare_exchange_weak(state, state + 1)) {
@@ -110,6 +114,8 @@ void ThreadPool::work(int thread) {
                 break;
             }
         }
+        const Clock::time_point end = Clock::now();
+        limit = end + std::clamp(end - begin, least_spin, most_spin);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -10,9 +11,8 @@
 
 namespace elm {
 
-/// Runs index ranges on the calling thread and its workers. A worker spins for some tens of microseconds after a job, so that a row of
-/// short jobs needs no system call, and then sleeps. Which thread runs which range is left to chance: jobs must not let it show in a
-/// result.
+/// Runs index ranges on the calling thread and its workers. A worker spins for some time after a job, so that a row of jobs needs no
+/// system call, and then sleeps. Which thread runs which range is left to chance: jobs must not let it show in a result.
 class ThreadPool {
 public:
     /// A range [begin, end) of a job; thread in [0, threads()) names the scratch that it may use.
@@ -29,12 +29,15 @@ public:
     void run(int64_t count, int64_t grain, Function function, void* state);
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     // state_: generation << 32 | open bit 31 | number of workers inside the job
     static constexpr uint64_t open_bit = uint64_t{1} << 31;
 
     void work(int thread);
     void take(int thread);
-    uint64_t wait_for_next(uint32_t seen);
+    /// Waits for a job after generation `seen`: spins until the limit, then sleeps. Returns the state that has it.
+    uint64_t wait_for_next(uint32_t seen, Clock::time_point limit);
 
     std::vector<std::thread> workers_;
     alignas(64) std::atomic<uint64_t> state_{0};
